@@ -1,0 +1,22 @@
+"""A laboratory for neural-network experiments on PyTorch.
+
+``nnlab.Trainer`` is the training and evaluation loop with plain arguments; everything else is reached through
+``python -m nnlab``.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Trainer", "__version__"]
+
+if TYPE_CHECKING:
+    from nnlab.trainer import Trainer
+
+
+def __getattr__(name: str) -> Any:
+    # torch costs over a second: `nnlab --help` and everything that only reads files must not pay it.
+    if name == "Trainer":
+        from nnlab.trainer import Trainer
+
+        return Trainer
+    raise AttributeError(f"module 'nnlab' has no attribute {name!r}")

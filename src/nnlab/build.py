@@ -1,0 +1,316 @@
+"""Config to objects: the only place. What each group's targets may be stands in one table."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from nnlab.callback.base import Callback
+from nnlab.config import ConfigError
+from nnlab.data.dataset import Dataset
+from nnlab.data.preprocessing import Preprocessing
+from nnlab.device import resolve_device
+from nnlab.fit_check import check_fit, output_code
+from nnlab.init.layers import apply as fill_layers
+from nnlab.logger.base import Logger
+from nnlab.loss.base import Loss, Penalty
+from nnlab.metric.base import Metric
+from nnlab.metric.readout import Readout
+from nnlab.optim.groups import parameter_groups, supports_fused
+from nnlab.target import Allowed, Node, bind, call, check_target
+from nnlab.trainer import Trainer
+
+ACTIVATION = Allowed("torch.nn:Module", ("torch.nn", "nnlab.model"))
+ALLOWED = {
+    "data": Allowed("nnlab.data.dataset:Dataset", (), "nnlab.data"),
+    "model": Allowed(
+        "torch.nn:Module",
+        ("torch.nn", "nnlab.model"),
+        "nnlab.model",
+        {"activation": ACTIVATION, "output_activation": ACTIVATION},
+    ),
+    "init": Allowed("builtins:object", (), "nnlab.init"),
+    "loss": Allowed("nnlab.loss.base:Loss", ("nnlab.loss",), "nnlab.loss"),
+    "metric": Allowed("nnlab.metric.base:Metric", ("nnlab.metric",), "nnlab.metric"),
+    "optim": Allowed("torch.optim:Optimizer", ("torch.optim", "nnlab.optim")),
+    "schedule": Allowed("nnlab.schedule.base:Schedule", ("nnlab.schedule",)),
+    "gradient": Allowed("nnlab.gradient.base:Gradient", ("nnlab.gradient",)),
+    "trainer": Allowed("nnlab.trainer.trainer:Trainer", ("nnlab.trainer",)),
+    "callback": Allowed("nnlab.callback.base:Callback", ("nnlab.callback",)),
+    "logger": Allowed("nnlab.logger.base:Logger", ("nnlab.logger",)),
+}
+#: torch's own losses derive from a class of their own
+TORCH_LOSS = Allowed("torch.nn.modules.loss:_Loss", ("torch.nn",))
+#: keys of a group that nnlab itself reads, whatever the target takes
+OWN_KEYS = {
+    "data": ("batch_size", "shuffle", "expand", "input_scale", "standardize", "standardize_target"),
+    "init": ("bias",),
+    "loss": ("l1", "l2"),
+    "optim": ("no_decay",),
+    "trainer": ("on_divergence",),
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """The objects of one run.
+
+    Args:
+        dataset: the rows.
+        preprocessing: fitted on the training rows.
+        readout: what the model's outputs mean.
+        trainer: ready to fit, model and optimizer inside.
+    """
+
+    dataset: Dataset
+    preprocessing: Preprocessing
+    readout: Readout
+    trainer: Trainer
+
+
+class Problems:
+    """Collects what is wrong in several parts, to report it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Whatever ValueError happens inside is kept, not raised."""
+        try:
+            yield
+        except ConfigError as error:
+            self.found += error.problems
+        except ValueError as error:
+            self.found += str(error).splitlines()
+
+    def raise_if_any(self) -> None:
+        """Raise everything that was kept as one ConfigError."""
+        if self.found:
+            raise ConfigError(*dict.fromkeys(self.found))
+
+
+def build_data(config: Node) -> tuple[Dataset, Preprocessing]:
+    """The data set and its preprocessing.
+
+    Args:
+        config: the resolved config of a run.
+
+    Returns:
+        The rows as the user knows them, and what is done to them.
+
+    Raises:
+        ConfigError: for data that cannot be had.
+    """
+    node, own = _split("data", config)
+    dataset = call(node, ALLOWED["data"], "data", config["plugins"])
+    if not isinstance(dataset, Dataset):
+        raise ConfigError(f"data: {node['_target_']} gave no Dataset but {type(dataset).__name__}")
+    return dataset, Preprocessing.fit(
+        dataset,
+        own.get("expand", []),
+        own.get("input_scale", 1.0),
+        own.get("standardize", False),
+        own.get("standardize_target", False),
+    )
+
+
+def build_model(config: Node, num_inputs: int, num_outputs: int) -> nn.Module:
+    """The model with its initial weights: on the CPU, in float32, right after the seed.
+
+    Args:
+        config: the resolved config of a run.
+        num_inputs: columns that the model sees.
+        num_outputs: numbers that it puts out for a row.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: for sizes or names that it refuses.
+    """
+    widths = {"num_inputs": num_inputs, "num_outputs": num_outputs}
+    torchs = {"in_features": num_inputs, "out_features": num_outputs}
+    node, own = _split("init", config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config["seed"])
+        model: nn.Module = call(config["model"], ALLOWED["model"], "model", config["plugins"], **widths, **torchs)
+        target = check_target(node["_target_"], ALLOWED["init"], "init", config["plugins"])
+        fill = partial(target, **bind(node, target, ALLOWED["init"], "init", config["plugins"]))
+        layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        fill_layers(layers, fill, own.get("bias", "default"))
+    return model
+
+
+def build_loss(config: Node, task: str) -> tuple[Any, Penalty]:
+    """The loss and the penalties on the weights.
+
+    Args:
+        config: the resolved config of a run.
+        task: the data's task, for the loss that follows from it.
+
+    Returns:
+        Something to call with (prediction, target), and the penalty.
+
+    Raises:
+        ConfigError: for values that they refuse.
+    """
+    node, own = _split("loss", config)
+    is_torchs = str(node["_target_"]).startswith("torch.nn.")
+    loss = call(node, TORCH_LOSS if is_torchs else ALLOWED["loss"], "loss", config["plugins"], task=task)
+    return loss, Penalty(own.get("l1", 0.0), own.get("l2", 0.0))
+
+
+def build_metrics(config: Node, task: str) -> list[Metric]:
+    """The metrics beside the loss, without doubles."""
+    built = []
+    for name, node in config["metric"].items():
+        made = call(node, ALLOWED["metric"], f"metric.{name}", config["plugins"], task=task)
+        built += made if isinstance(made, list) else [made]
+    return list({metric.name: metric for metric in built}.values())
+
+
+def build(config: Node, choices: Mapping[str, Any], folder: Path | None, name: str) -> Built:
+    """Everything that a run needs.
+
+    Args:
+        config: the resolved config as plain values.
+        choices: the option chosen for each group, for messages.
+        folder: the run's folder, or None to leave nothing on disk.
+        name: the run's name.
+
+    Returns:
+        The objects.
+
+    Raises:
+        ConfigError: with every problem of every part.
+    """
+    problems = Problems()
+    device = torch.device("cpu")
+    with problems.collected():
+        device = resolve_device(config["device"])
+    parts: dict[str, Any] = {}
+    with problems.collected():
+        parts["dataset"], parts["preprocessing"] = build_data(config)
+    dataset = parts.get("dataset")
+    # Without data the widths are unknown, but the other values of the model can still be checked.
+    num_inputs, num_outputs = (
+        (len(parts["preprocessing"].input_names), dataset.num_outputs) if dataset is not None else (1, 1)
+    )
+    task = dataset.task if dataset is not None else "regression"
+    makers: dict[str, Callable[[], Any]] = {
+        "model": lambda: build_model(config, num_inputs, num_outputs),
+        "loss": lambda: build_loss(config, task),
+        "metrics": lambda: build_metrics(config, task),
+        "schedule": lambda: call(config["schedule"], ALLOWED["schedule"], "schedule", config["plugins"]),
+        "gradient": lambda: call(config["gradient"], ALLOWED["gradient"], "gradient", config["plugins"]),
+        "callbacks": lambda: _named(config, "callback"),
+        "loggers": lambda: _named(config, "logger"),
+    }
+    for name, make in makers.items():
+        with problems.collected():
+            parts[name] = make()
+    if dataset is not None and {"loss", "metrics"} <= parts.keys():
+        with problems.collected():
+            check_fit(dataset.task, parts["loss"][0], parts["metrics"], config["model"], choices)
+    # Stand-ins let the optimizer's and the trainer's own values be checked beside a part that was refused.
+    model = parts.get("model") or nn.Linear(1, 1)
+    parts["optimizer"] = torch.optim.SGD(model.parameters())
+    with problems.collected():
+        parts["optimizer"] = build_optimizer(config, model, device)
+    with problems.collected():
+        if not problems.found:
+            assert dataset is not None
+            parts["readout"] = _readout(dataset, parts["preprocessing"], parts["loss"][0], config["model"])
+        # A device that is absent has been reported; the trainer's other values can still be checked.
+        parts["trainer"] = _trainer({**config, "device": str(device)}, parts, model, folder, name)
+    problems.raise_if_any()
+    return Built(parts["dataset"], parts["preprocessing"], parts["readout"], parts["trainer"])
+
+
+def build_optimizer(config: Node, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    """The optimizer over a model's parameters, in torch's fused form where there is one.
+
+    Args:
+        config: the resolved config of a run.
+        model: whose parameters are updated.
+        device: where it is going to compute.
+
+    Returns:
+        The optimizer.
+
+    Raises:
+        ConfigError: for values that it refuses.
+    """
+    node, own = _split("optim", config)
+    given: dict[str, Any] = {}
+    target = check_target(node["_target_"], ALLOWED["optim"], "optim", config["plugins"])
+    if not {"fused", "foreach", "capturable", "differentiable"} & node.keys() and supports_fused(
+        cast(type[torch.optim.Optimizer], target), device
+    ):
+        given["fused"] = True
+    no_decay = own.get("no_decay", [])
+    groups = parameter_groups(model, no_decay) if no_decay else list(model.parameters())
+    made = call(node, ALLOWED["optim"], "optim", config["plugins"], params=groups, **given)
+    assert isinstance(made, torch.optim.Optimizer)
+    return made
+
+
+def _trainer(config: Node, parts: Mapping[str, Any], model: nn.Module, folder: Path | None, name: str) -> Trainer:
+    node, own = _split("trainer", config)
+    if own["on_divergence"] not in ("stop", "fail"):
+        raise ConfigError(f"trainer.on_divergence: expected stop or fail, found {own['on_divergence']!r}")
+    loss, penalty = parts.get("loss", (nn.MSELoss(), Penalty()))
+    trainer: Trainer = call(
+        node,
+        ALLOWED["trainer"],
+        "trainer",
+        config["plugins"],
+        model=model,
+        loss=loss,
+        penalty=penalty,
+        optimizer=parts["optimizer"],
+        schedule=parts.get("schedule"),
+        gradient=parts.get("gradient"),
+        metrics=parts.get("metrics", ()),
+        readout=parts.get("readout"),
+        callbacks=parts.get("callbacks", ()),
+        loggers=parts.get("loggers", ()),
+        batch_size=config["data"]["batch_size"],
+        shuffle=config["data"]["shuffle"],
+        seed=config["seed"],
+        device=config["device"],
+        folder=folder,
+        name=name,
+        hyperparameters=config,
+    )
+    return trainer
+
+
+def _readout(dataset: Dataset, preprocessing: Preprocessing, loss: Any, model: Node) -> Readout:
+    if not isinstance(loss, Loss):
+        implied = Readout.of_loss(loss)
+        return Readout(dataset.task, implied.output, implied.negative, *_target_moments(preprocessing))
+    negative = output_code(dataset.task, loss, model)
+    output: Any = loss.reads
+    return Readout(dataset.task, output, negative, *_target_moments(preprocessing))
+
+
+def _target_moments(preprocessing: Preprocessing) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    return preprocessing.target_mean, preprocessing.target_std
+
+
+def _named(config: Node, group: str) -> list[Callback] | list[Logger]:
+    return [call(node, ALLOWED[group], f"{group}.{name}", config["plugins"]) for name, node in config[group].items()]
+
+
+def _split(group: str, config: Node) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A group's node without nnlab's own keys, and those keys."""
+    own = OWN_KEYS[group]
+    node = config[group]
+    return {k: v for k, v in node.items() if k not in own}, {k: v for k, v in node.items() if k in own}

@@ -1,0 +1,77 @@
+"""What every callback offers: four hooks, each of which may stay as it is."""
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from nnlab.logger.base import Media
+
+
+@dataclass(frozen=True)
+class FitView:
+    """What a callback may look at; it changes nothing through it.
+
+    Args:
+        model: the model that trains, gradients of the last step included.
+        monitor: the metric that selects, such as ``valid/loss``.
+        log: sends a histogram or a picture to every logger: ``log(step, tag, item)``.
+        num_epochs: epochs in the whole training, if nothing ends it earlier.
+        num_steps: optimizer steps in the whole training, if nothing ends it earlier.
+        metrics: the metrics that every evaluation has, such as ``train/loss`` and ``valid/accuracy``.
+        growing: the names, such as ``accuracy``, of those that are the better the greater they are.
+    """
+
+    model: nn.Module
+    monitor: str
+    log: Callable[[int, str, Media], None]
+    num_epochs: int
+    num_steps: int
+    metrics: tuple[str, ...]
+    growing: frozenset[str]
+
+    def gain(self, metric: str, value: float, best: float) -> float:
+        """How much better a value of a metric is than another; negative if it is worse, NaN if either is."""
+        return value - best if metric.partition("/")[2] in self.growing else best - value
+
+
+class Callback(ABC):  # noqa: B024 - abstract as a type; each hook has a default that does nothing
+    """Watches a training and may ask it to stop. The order of callbacks never matters."""
+
+    def on_fit_start(self, view: FitView) -> None:  # noqa: B027
+        """Called once, before the first step."""
+
+    def on_step_end(self, view: FitView, step: int) -> None:  # noqa: B027
+        """Called after every optimizer step, only if it is overridden.
+
+        Args:
+            view: what may be looked at.
+            step: optimizer steps done.
+        """
+
+    def on_evaluation(self, view: FitView, epoch: int, step: int, metrics: Mapping[str, float]) -> str | None:
+        """Called after every evaluation.
+
+        Args:
+            view: what may be looked at.
+            epoch: finished epochs.
+            step: optimizer steps done.
+            metrics: the row that ``metrics.csv`` gets.
+
+        Returns:
+            The reason to stop training here, or None to go on.
+        """
+        return None
+
+    def on_fit_end(self, view: FitView, step: int) -> None:  # noqa: B027
+        """Called once, after the last step, however training ended."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values that a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+        assert not state

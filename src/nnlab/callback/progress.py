@@ -1,0 +1,79 @@
+"""How far a training is: a live line on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+from typing import final
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from nnlab.callback.base import Callback, FitView
+
+#: seconds between two drawings of the live line
+REFRESH_S = 0.1
+#: plain lines in a whole training
+NUM_LINES = 10
+
+
+@final
+class Progress(Callback):
+    """Shows epoch, losses, one metric, speed and time left.
+
+    Args:
+        console: where to draw.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._live: Live | None = None
+        self._started_s = 0.0
+        self._drawn_s = 0.0
+        self._metrics = ""
+        self._printed = 0
+
+    def on_fit_start(self, view: FitView) -> None:
+        """See ``Callback``."""
+        self._started_s = time.monotonic()
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, auto_refresh=False, transient=True)
+            self._live.start()
+
+    def on_step_end(self, view: FitView, step: int) -> None:
+        """See ``Callback``."""
+        if self._live is not None and time.monotonic() - self._drawn_s >= REFRESH_S:
+            self._draw(view, step)
+
+    def on_evaluation(self, view: FitView, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        """See ``Callback``."""
+        shown = ["train/loss", view.monitor, *(key for key in metrics if key.startswith(("valid/", "train/")))]
+        unique = [key for key in dict.fromkeys(shown) if key in metrics]
+        held_out = [key for key in unique if key.startswith("valid/")] or unique
+        chosen = dict.fromkeys([unique[0], *held_out[:2]])
+        self._metrics = "  ".join(f"{key} {metrics[key]:.4g}" for key in chosen)
+        line = step * NUM_LINES // max(1, view.num_steps)
+        if self._live is None and (line > self._printed or epoch == 1):
+            self._printed = line
+            self.console.print(self._line(view, step), highlight=False, soft_wrap=True)
+
+    def on_fit_end(self, view: FitView, step: int) -> None:
+        """See ``Callback``."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self, view: FitView, step: int) -> None:
+        assert self._live is not None
+        self._drawn_s = time.monotonic()
+        self._live.update(Text(self._line(view, step), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def _line(self, view: FitView, step: int) -> str:
+        elapsed = max(time.monotonic() - self._started_s, 1e-9)
+        speed = step / elapsed
+        left = (view.num_steps - step) / speed if speed else 0.0
+        epoch = step * view.num_epochs // max(1, view.num_steps)
+        width = len(str(view.num_epochs))
+        return (
+            f"epoch {epoch:>{width}}/{view.num_epochs}  {self._metrics}  {speed:,.0f} steps/s  "
+            f"{int(left // 60)}:{int(left % 60):02d} left"
+        )

@@ -1,0 +1,308 @@
+"""Runs a checked command through Hydra: folders before, results and exit code after."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nnlab.arguments import Arguments
+from nnlab.check import Command, check
+from nnlab.config import ConfigError, Library, config_folder
+from nnlab.folder import FolderError, claim_folder, make_folder, member_name
+
+log = logging.getLogger("nnlab")
+
+OUTPUTS = Path("outputs")
+#: what a run's status means for the exit code; signals have codes of their own
+FAILED = ("failed",)
+
+
+def train(arguments: Arguments) -> int:
+    """`nnlab train`: one run, or a sweep.
+
+    Args:
+        arguments: what was typed after the verb.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: with every mistake in the command.
+    """
+    multirun = "--multirun" in arguments.flags
+    command = checked(arguments, multirun)
+    flags = arguments.as_hydra_wants()
+    if arguments.flags.keys() & {"--cfg", "--info", "--hydra-help", "--shell-completion"}:
+        return _through_hydra([*flags, *arguments.overrides], Session(command, None))
+    if multirun:
+        return _sweep(command, flags)
+    folder, is_new = _run_folder(command)
+    session = Session(command, folder if is_new else None)
+    return _through_hydra([*flags, *arguments.overrides, f"hydra.run.dir={_quoted(folder)}"], session)
+
+
+def checked(arguments: Arguments, multirun: bool) -> Command:
+    """The command, if there is no mistake in it.
+
+    Raises:
+        ConfigError: with every mistake; those that only building the parts can find are looked for as well.
+    """
+    command = check(arguments.overrides, Library(arguments.config_dirs), multirun)
+    if command.problems:
+        problems = list(command.problems)
+        if not command.bad_groups and not multirun:
+            problems += _problems_of_values(arguments, command.good)
+        raise ConfigError(*dict.fromkeys(problems))
+    return command
+
+
+def _problems_of_values(arguments: Arguments, good: list[str]) -> tuple[str, ...]:
+    """What is wrong with the overrides that can be read, beside those that cannot."""
+    from nnlab.build import build
+
+    try:
+        config, choices = composed(arguments.config_dirs, good)
+        build(config, choices, None, "")
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def resolved_config(arguments: Arguments) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config and the choices that a command stands for, without running it.
+
+    Raises:
+        ConfigError: with every mistake in the command.
+    """
+    checked(arguments, multirun=False)
+    return composed(arguments.config_dirs, arguments.overrides)
+
+
+def composed(config_dirs: list[Path], overrides: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What Hydra composes from overrides, resolved to plain values.
+
+    Args:
+        config_dirs: the user's own folders of configs.
+        overrides: checked ones.
+
+    Returns:
+        The config, and the option chosen for each group.
+
+    Raises:
+        ConfigError: if Hydra refuses something that the checks let through.
+    """
+    register_resolvers()
+    paths = [f"file://{path.resolve()}" for path in config_dirs]
+    search = [f"hydra.searchpath={paths}"] if paths else []
+    with _hydra_errors(), hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = hydra.compose("config", [*overrides, *search], return_hydra_config=True)
+        choices = _choices(config.hydra.runtime.choices)
+        with _without_hydra(config):
+            return _plain(config), choices
+
+
+class Session:
+    """One invocation of Hydra: what its runs came to.
+
+    Args:
+        command: the checked command.
+        new_folder: made for the single run, and removed if its config turns out to be wrong; None otherwise.
+    """
+
+    def __init__(self, command: Command, new_folder: Path | None) -> None:
+        from rich.console import Console
+
+        self.command = command
+        self.new_folder = new_folder
+        self.console = Console()
+        self.results: list[Any] = []
+        self.problems: tuple[str, ...] = ()
+        self.exit_code = 0
+
+    def run(self, config: DictConfig) -> None:
+        """The task function: one member from config to result."""
+        from nnlab import experiment
+        from nnlab.callback.progress import Progress
+        from nnlab.console import log_header, print_header, print_summary
+
+        runtime = HydraConfig.get().runtime
+        folder = _relative(Path(runtime.output_dir))
+        is_member = HydraConfig.get().mode is not None and HydraConfig.get().mode.name == "MULTIRUN"
+        name = str(config.name or self.command.name)
+        # As typed; a member has its own values in place of the lists.
+        overrides = list(HydraConfig.get().overrides.task) if is_member else self.command.overrides
+        try:
+            member = experiment.prepare(_plain(config), _choices(runtime.choices), overrides, folder, name)
+        except ValueError as error:
+            problems = error.problems if isinstance(error, ConfigError) else (str(error),)
+            self._refused(folder, name, problems, is_member)
+            return
+        log_header(member)
+        if not is_member:
+            print_header(self.console, member)
+            member.built.trainer.watch(Progress(self.console))
+        else:
+            self.console.print(f"{folder.name}", highlight=False, markup=False, soft_wrap=True)
+        experiment.fit([member])
+        if member.refused and not is_member:
+            member.built.trainer.close()
+            self._refused(folder, name, member.refused, is_member)
+            return
+        result = experiment.finish(member)
+        self.results.append(result)
+        if not is_member:
+            print_summary(self.console, result)
+        if result.signal is not None:
+            from nnlab.trainer.interrupt import ENDINGS
+
+            raise SystemExit(ENDINGS[signal.Signals(result.signal)][1])
+        if result.status in FAILED:
+            self.exit_code = 1
+
+    def _refused(self, folder: Path, name: str, problems: tuple[str, ...], is_member: bool) -> None:
+        if not is_member:
+            self.problems = problems
+            self.exit_code = 2
+            return
+        from nnlab.experiment import refused
+
+        self.results.append(refused(folder, name, problems))
+        self.exit_code = 1
+
+
+def _sweep(command: Command, flags: list[str]) -> int:
+    folder = None
+    overrides = list(command.overrides)
+    if "hydra.sweep.dir" not in command.values:
+        folder = make_folder(OUTPUTS / command.name)
+        overrides.append(f"hydra.sweep.dir={_quoted(folder)}")
+    if command.fixed and "hydra.job.config.override_dirname.exclude_keys" not in command.values:
+        overrides.append(f"hydra.job.config.override_dirname.exclude_keys={_quoted_list(command.fixed)}")
+    session = Session(command, None)
+    try:
+        return _through_hydra([*flags, *overrides], session)
+    finally:
+        if session.results:
+            from nnlab.console import print_members
+
+            print_members(session.console, session.results)
+
+
+def _run_folder(command: Command) -> tuple[Path, bool]:
+    """The folder of a single run, and whether nnlab made it just now."""
+    if "hydra.run.dir" not in command.values:
+        return make_folder(OUTPUTS / command.name), True
+    register_resolvers()
+    with _hydra_errors(), hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = hydra.compose("config", command.overrides, return_hydra_config=True)
+        folder = Path(str(config.hydra.run.dir))
+    is_new = not folder.exists()
+    claim_folder(folder)
+    return folder, is_new
+
+
+def _through_hydra(words: list[str], session: Session) -> int:
+    register_resolvers()
+    main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(session.run)
+    before, sys.argv = sys.argv, ["nnlab", *words]
+    try:
+        with _hydra_errors():
+            main()
+    finally:
+        sys.argv = before
+        _release_log_files()
+    if session.problems:
+        if session.new_folder is not None:
+            _remove_new(session.new_folder)
+        raise ConfigError(*session.problems)
+    return session.exit_code
+
+
+@contextmanager
+def _hydra_errors() -> Iterator[None]:
+    """Turns what Hydra and OmegaConf raise into a ConfigError with their words, without a traceback."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits with code 1 by itself
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
+        text = " ".join(str(cause or error).split())
+        raise ConfigError(text) from error
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def register_resolvers() -> None:
+    """Make known to OmegaConf what nnlab's configs call."""
+    OmegaConf.register_new_resolver(
+        "nnlab.member",
+        lambda number, overrides: member_name(int(number), [overrides] if overrides else []),
+        replace=True,
+    )
+
+
+def _choices(choices: Mapping[str, Any]) -> dict[str, Any]:
+    plain = OmegaConf.to_container(choices) if isinstance(choices, DictConfig) else dict(choices)
+    assert isinstance(plain, dict)
+    return {str(group): option for group, option in plain.items() if not str(group).startswith("hydra/")}
+
+
+@contextmanager
+def _without_hydra(config: DictConfig) -> Iterator[None]:
+    from omegaconf import open_dict
+
+    with open_dict(config):
+        del config["hydra"]
+        yield
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    content = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def _quoted(path: Path) -> str:
+    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"
+
+
+def _quoted_list(keys: list[str]) -> str:
+    return "[" + ",".join(keys) + "]"
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _release_log_files() -> None:
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).name == "train.log":
+            root.removeHandler(handler)
+            handler.close()
+
+
+def _remove_new(folder: Path) -> None:
+    """Take back a folder that was made for a run which never began."""
+    import shutil
+
+    shutil.rmtree(folder)
+    if folder.parent != OUTPUTS and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
+__all__ = ["FolderError", "checked", "composed", "resolved_config", "train"]

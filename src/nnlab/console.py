@@ -1,0 +1,147 @@
+"""What a run prints: a header before it, a table and what to type next after it."""
+
+import logging
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+import nnlab
+from nnlab.experiment import Member, Result
+
+log = logging.getLogger("nnlab")
+
+
+def header_lines(member: Member) -> dict[str, str]:
+    """What a run is, a line for each part."""
+    built, trainer = member.built, member.built.trainer
+    dataset = built.dataset
+    rows = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    outputs = f"{len(dataset.class_names)} classes" if dataset.class_names else ", ".join(dataset.target_names)
+    threads = f", {trainer.threads} thread{'s' * (trainer.threads != 1)}" if trainer.device.type == "cpu" else ""
+    return {
+        "data": f"{member.choices['data']}: {dataset.task}, {len(dataset.input_names)} inputs, {outputs}; {rows} rows",
+        "model": describe_model(trainer.model),
+        "loss": f"{_title(trainer.loss)}{_penalties(member.config)}; best epoch by {_monitor(member)}",
+        "optimizer": f"{type(trainer.optimizer).__name__}, {_lr(member.config)}, schedule {member.choices['schedule']}",
+        "device": f"{trainer.device}{threads}, {member.config['trainer']['precision']}",
+        "folder": str(member.folder),
+    }
+
+
+def describe_model(model: nn.Module) -> str:
+    """Such as ``MLP 2-100-100-3, ReLU: 10,703 parameters``."""
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    sizes = "-".join(
+        str(size) for size in ([layers[0].in_features] if layers else []) + [x.out_features for x in layers]
+    )
+    inner = [m for m in model.modules() if not isinstance(m, nn.Linear) and not list(m.children()) and m is not model]
+    others = ", ".join(dict.fromkeys(type(module).__name__ for module in inner))
+    count = sum(parameter.numel() for parameter in model.parameters())
+    return f"{type(model).__name__} {sizes}{', ' * bool(others)}{others}: {count:,} parameters"
+
+
+def log_header(member: Member) -> None:
+    """Write into the run's log what it is."""
+    for name, line in header_lines(member).items():
+        log.info("%-10s %s", name, line)
+
+
+def print_header(console: Console, member: Member) -> None:
+    """Print what a run is before it starts."""
+    console.print(f"nnlab {nnlab.__version__}  {member.name}", style="bold", highlight=False)
+    for name, line in header_lines(member).items():
+        console.print(f"  {name:<10} {line}", highlight=False, markup=False, soft_wrap=True)
+    console.print()
+
+
+def print_summary(console: Console, result: Result) -> None:
+    """Print what a run came to, and what to type next."""
+    content = result.content
+    style = {"completed": "green", "early_stopped": "green", "diverged": "yellow"}.get(result.status, "red")
+    console.print(
+        f"{result.status}: {content['reason']}  ({content['steps']:,} steps, {content['seconds']:.1f} s)",
+        style=style,
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    if content["best"]:
+        console.print(_table(content))
+    for note in content["notes"]:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    _print_next(console, result.folder)
+
+
+def print_members(console: Console, results: Sequence[Result]) -> None:
+    """Print one row for each member of a sweep, in the order of their numbers."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("member", "status", "best", "epoch", "test loss"):
+        table.add_column(column, justify="left" if column in ("member", "status") else "right")
+    for result in results:
+        best, test = result.content["best"], result.content["test"]
+        shown = f"{best['metric']} {best['value']:.6g}" if best else "-"
+        table.add_row(result.folder.name, result.status, shown, str(best.get("epoch", "-")), _number(test.get("loss")))
+    console.print()
+    console.print(table)
+
+
+def _table(content: Mapping[str, Any]) -> Table:
+    best, final, test = content["best"], content["final"], content["test"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    splits = [split for split in ("train", "valid") if f"{split}/loss" in final]
+    for split in splits:
+        table.add_column(f"best {split}", justify="right")
+    for split in splits:
+        table.add_column(f"final {split}", justify="right")
+    if test:
+        table.add_column("test (of best)", justify="right")
+    table.add_row(
+        "epoch",
+        *[str(best["epoch"])] * len(splits),
+        *[str(final["epoch"])] * len(splits),
+        *[str(best["epoch"])] * bool(test),
+    )
+    names = dict.fromkeys(key.split("/", 1)[1] for key in final if key.startswith(("train/", "valid/")))
+    for name in names:
+        cells = [_number(row.get(f"{split}/{name}")) for row in (best, final) for split in splits]
+        table.add_row(name, *cells, *([_number(test.get(name))] if test else []))
+    return table
+
+
+def _print_next(console: Console, folder: Path) -> None:
+    quoted = shlex.quote(str(folder))
+    lines = [f"figures    {quoted}/figures"] if (folder / "figures").is_dir() else []
+    lines += [f"look       nnlab dashboard {quoted}"]
+    console.print()
+    for line in lines:
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _title(loss: object) -> str:
+    return type(loss).__name__
+
+
+def _penalties(config: Mapping[str, Any]) -> str:
+    parts = [f"{name}={config['loss'][name]}" for name in ("l1", "l2") if config["loss"].get(name)]
+    return f" with {', '.join(parts)}" if parts else ""
+
+
+def _lr(config: Mapping[str, Any]) -> str:
+    return f"lr {config['optim'].get('lr')}"
+
+
+def _monitor(member: Member) -> str:
+    wanted = str(member.config["trainer"]["monitor"])
+    if member.built.dataset.valid is None and wanted.startswith("valid/"):
+        return "train/loss (there is no validation split)"
+    return wanted

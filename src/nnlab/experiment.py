@@ -1,0 +1,241 @@
+"""A run from config to result: prepare, fit, finish. One run is the three for one member."""
+
+import hashlib
+import logging
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nnlab.build import Built, build
+from nnlab.data.dataset import Dataset
+from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, write_json
+from nnlab.run_arrays import Arrays, arrays_after, arrays_before
+from nnlab.trainer import FitResult
+
+log = logging.getLogger("nnlab")
+
+RECORDED_PACKAGES = ("nnlab", "torch", "numpy", "hydra-core", "omegaconf", "scikit-learn", "tensorboard", "safetensors")
+
+
+@dataclass
+class Member:
+    """One run: what it is made of, where it writes, how it went.
+
+    Args:
+        name: the run's name.
+        config: resolved, plain values.
+        choices: the option chosen for each group.
+        overrides: what the user typed.
+        folder: the run's folder.
+        built: its objects.
+        splits: encoded rows for the model by split: (inputs, target).
+        arrays: what figures are drawn from.
+        fitted: how the training went, once it has.
+        error: what ended it, if it failed.
+        refused: what is wrong with the config, if the trainer found something before the first step.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    choices: Mapping[str, Any]
+    overrides: Sequence[str]
+    folder: Path
+    built: Built
+    splits: Mapping[str, tuple[Tensor, Tensor]]
+    arrays: dict[str, Arrays] = field(default_factory=dict)
+    fitted: FitResult | None = None
+    error: str | None = None
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to: the content of ``result.json``, and its folder."""
+
+    folder: Path
+    content: Mapping[str, Any]
+    signal: int | None = None
+
+    @property
+    def status(self) -> str:
+        """``completed``, ``early_stopped``, ``diverged``, ``failed``, ``interrupted`` or ``preempted``."""
+        return str(self.content["status"])
+
+
+def prepare(
+    config: Mapping[str, Any], choices: Mapping[str, Any], overrides: Sequence[str], folder: Path, name: str
+) -> Member:
+    """Build everything that a run needs and write down what it is.
+
+    Args:
+        config: the resolved config as plain values.
+        choices: the option chosen for each group.
+        overrides: what the user typed.
+        folder: the run's folder, which exists.
+        name: the run's name.
+
+    Returns:
+        The run, ready to fit.
+
+    Raises:
+        ConfigError: with every problem of the config.
+    """
+    built = build(config, choices, folder, name)
+    splits = {
+        split: (built.preprocessing.inputs(rows.inputs), built.readout.encode(rows.target))
+        for split, rows in built.dataset.splits.items()
+    }
+    member = Member(name, config, choices, list(overrides), folder, built, splits)
+    member.arrays = arrays_before(built)
+    write_json(folder / RUN_FILE, _run_record(member))
+    write_json(folder / "preprocessing.json", built.preprocessing.to_json())
+    return member
+
+
+def fit(members: Sequence[Member]) -> None:
+    """Train members. An error in one is kept with it and ends no other.
+
+    Args:
+        members: prepared runs; each knows how it went afterwards.
+    """
+    for member in members:
+        valid = member.splits.get("valid")
+        try:
+            member.fitted = member.built.trainer.fit(member.splits["train"], valid, close_loggers=False)
+        except Exception as error:
+            if isinstance(error, ValueError) and not member.built.trainer.has_started:
+                member.refused = tuple(str(error).splitlines())
+            member.error = f"{type(error).__name__}: {error}"
+            log.error("the run failed: %s", member.error)
+            log.info("%s", traceback.format_exc())
+
+
+def finish(member: Member) -> Result:
+    """Test metrics, arrays, figures and ``result.json`` of a run that was fitted.
+
+    Args:
+        member: a fitted run.
+
+    Returns:
+        What it came to.
+    """
+    trainer, fitted = member.built.trainer, member.fitted
+    if fitted is None:
+        content = _failed_content(member)
+    else:
+        content = fitted.to_json(member.name)
+        if fitted.best is not None and fitted.signal is None:
+            content["test"] = _test_metrics(member)
+            _draw(member, fitted)
+        if fitted.status == "diverged" and member.config["trainer"]["on_divergence"] == "fail":
+            content |= {"status": "failed", "error": f"diverged: {fitted.reason}"}
+    trainer.close()
+    content["notes"] = list(trainer.notes)
+    trainer.sinks.result(content)
+    for text in (f"{content['status']}: {content['reason']}", f"final {content['final']}", f"test {content['test']}"):
+        log.info(text)
+    return Result(member.folder, content, fitted.signal if fitted is not None else None)
+
+
+def refused(folder: Path, name: str, problems: Sequence[str]) -> Result:
+    """The result of a member whose config is wrong: nothing was trained, and its folder says why.
+
+    Args:
+        folder: the member's folder.
+        name: the run's name.
+        problems: one sentence for each.
+    """
+    text = "; ".join(problems)
+    content = FitResult("failed", text, 0, 0, 0.0, [], None, "").to_json(name) | {"error": text}
+    write_json(folder / RESULT_FILE, content)
+    log.error("%s: %s", folder.name, text)
+    return Result(folder, content)
+
+
+def _test_metrics(member: Member) -> dict[str, float]:
+    test = member.splits.get("test")
+    return {} if test is None else member.built.trainer.evaluate(test, checkpoint="best")
+
+
+def _draw(member: Member, fitted: FitResult) -> None:
+    """Arrays first, then figures from them; what cannot be written is said and noted."""
+    from nnlab.run_figures import draw_figures
+
+    sinks = member.built.trainer.sinks
+    try:
+        member.arrays |= arrays_after(member.built, member.splits, fitted, member.arrays)
+        (member.folder / "arrays").mkdir(exist_ok=True)
+        for name, arrays in member.arrays.items():
+            np.savez(member.folder / "arrays" / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+        draw_figures(member.folder, member.name, member.arrays, fitted.history, sinks.media)
+    except OSError as error:
+        sinks.note(f"figures could not be written ({error.strerror or error})")
+
+
+def _failed_content(member: Member) -> dict[str, Any]:
+    empty = FitResult("failed", member.error or "", 0, 0, 0.0, [], None, "")
+    return empty.to_json(member.name) | {"error": member.error}
+
+
+def _run_record(member: Member) -> dict[str, Any]:
+    trainer = member.built.trainer
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": member.name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "config": member.config,
+        "options": dict(member.choices),
+        "overrides": list(member.overrides),
+        "seed": member.config["seed"],
+        "data_fingerprint": fingerprint(member.built.dataset),
+        "plugins": list(member.config["plugins"]),
+        "choices": {
+            "device": str(trainer.device),
+            "threads": trainer.threads,
+            "engine": "eager",
+            "compile": "off",
+            "stack_width": 1,
+        },
+        "versions": {"python": platform.python_version()} | _versions(),
+        "git_commit": _git_commit(),
+        "history": [],
+    }
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
+    digest = hashlib.sha256()
+    for name, split in dataset.splits.items():
+        for tensor in (split.inputs, split.target):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found | {"torch": torch.__version__}
+
+
+def _git_commit() -> str | None:
+    """The commit that the working directory is at, or None outside a repository."""
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None

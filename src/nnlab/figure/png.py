@@ -1,0 +1,24 @@
+"""A figure as an encoded picture."""
+
+import io
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def png(figure: Figure, dpi: int = 110) -> tuple[bytes, int, int]:
+    """Draw a figure.
+
+    Args:
+        figure: the figure.
+        dpi: pixels per inch.
+
+    Returns:
+        The PNG, its width and its height in pixels. Equal figures give equal bytes: no date, no version in it.
+    """
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    file = io.BytesIO()
+    canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    width, height = canvas.get_width_height()
+    return file.getvalue(), width, height

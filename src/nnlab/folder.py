@@ -1,0 +1,241 @@
+"""Run and sweep folders: names, atomic writes, reading. No torch: everything here starts at once."""
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+#: what run.json and result.json are written as; readers refuse a newer one
+SCHEMA_VERSION = 1
+
+RUN_FILE = "run.json"
+RESULT_FILE = "result.json"
+METRICS_FILE = "metrics.csv"
+
+
+class FolderError(ValueError):
+    """A run folder that cannot be used; the message says which, why and what to do."""
+
+
+def make_folder(parent: Path, moment: time.struct_time | None = None) -> Path:
+    """Make the folder of a new run or sweep, named by the second it starts in.
+
+    Args:
+        parent: ``outputs/<name>``; made if it is absent.
+        moment: local time; None for now.
+
+    Returns:
+        ``<parent>/<YYYY-MM-DD_HH-MM-SS>``, with ``_2``, ``_3``, … where that second is taken.
+
+    Raises:
+        FolderError: if the folder cannot be made.
+    """
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S", moment or time.localtime())
+    number = 1
+    while True:
+        path = parent / (stamp if number == 1 else f"{stamp}_{number}")
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(exist_ok=False)
+            return path
+        except FileExistsError:
+            if not parent.is_dir():
+                raise FolderError(f"cannot make a folder in {parent}: a file of that name is in the way") from None
+            number += 1
+        except OSError as error:
+            raise FolderError(_cannot_write(path, error)) from None
+
+
+def claim_folder(path: Path) -> None:
+    """Make or take over the folder that the user chose for a new run.
+
+    Args:
+        path: the folder, existing or not.
+
+    Raises:
+        FolderError: if it already holds a run, or cannot be written.
+    """
+    if (path / RUN_FILE).exists():
+        raise FolderError(
+            f"{path} already holds a run, and a run is never overwritten; `nnlab resume {path}` goes on with it, "
+            "another hydra.run.dir starts a new one"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise FolderError(_cannot_write(path, error)) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"cannot write to {path}: {error.strerror or error}; choose another place with hydra.run.dir=…"
+
+
+def member_name(number: int, overrides: Iterable[str]) -> str:
+    """The folder name of a sweep's member: short and legal however long its overrides are.
+
+    Args:
+        number: the member's number, from 0.
+        overrides: what distinguishes it, such as ``optim=sgd``.
+
+    Returns:
+        Such as ``3_optim=sgd,seed=1``; at most 64 characters.
+
+    Example:
+        >>> member_name(3, ["optim=sgd", "seed=1"])
+        '3_optim=sgd,seed=1'
+    """
+    text = re.sub(r"[^\w.,=+-]+", "-", ",".join(overrides)).strip("-.")
+    name = f"{number}_{text}" if text else str(number)
+    return name[:64].rstrip("-.,=")
+
+
+def write_atomic(path: Path, payload: bytes) -> None:
+    """Replace a file in one step: whoever reads sees the old content or the new one, whole.
+
+    Args:
+        path: the file.
+        payload: its new content.
+
+    Raises:
+        OSError: as from the file system; the old content and no temporary file remain.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: non-finite numbers become null, keys strings, tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a JSON file atomically.
+
+    Args:
+        path: the file.
+        content: plain values; NaN and infinities become null.
+    """
+    write_atomic(path, (json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that nnlab wrote.
+
+    Raises:
+        FolderError: if it is missing or damaged, naming the file.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FolderError(f"{path} is missing: is {path.parent} a run folder?") from None
+    except (OSError, ValueError) as error:
+        raise FolderError(f"{path} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise FolderError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+class MetricsFile:
+    """``metrics.csv``: one row for each evaluation, whole lines only.
+
+    Rows that cannot be written (a full disk) are kept and written as soon as there is room again.
+
+    Args:
+        path: the file; made with its header at the first row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._columns: list[str] = []
+        self._pending = ""
+        self._size = 0
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        """Add a row.
+
+        Args:
+            row: the same columns in the same order every time. Floats are written in the shortest form that reads
+                back as the same number.
+
+        Raises:
+            OSError: if it could not be written; it is kept for the next try.
+        """
+        if not self._columns:
+            self._columns = list(row)
+            self._pending = _csv_line(self._columns)
+        assert list(row) == self._columns
+        self._pending += _csv_line([_shortest(value) for value in row.values()])
+        self.flush()
+
+    def flush(self) -> None:
+        """Try to write what is still held back.
+
+        Raises:
+            OSError: if it could not be written.
+        """
+        if not self._pending:
+            return
+        payload = self._pending.encode()
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            written = os.pwrite(descriptor, payload, self._size)
+            if written < len(payload):
+                # A nearly full disk takes part of a line first and complains at the next write.
+                os.ftruncate(descriptor, self._size)
+                raise OSError(28, "No space left on device", str(self.path))
+        finally:
+            os.close(descriptor)
+        self._size += written
+        self._pending = ""
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _shortest(value: float | int) -> str:
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The rows of a ``metrics.csv``, numbers as floats; a torn last line is left out.
+
+    Raises:
+        FolderError: if the file is missing.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read: {error.strerror}") from None
+    whole = text[: text.rfind("\n") + 1]
+    return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(io.StringIO(whole))]

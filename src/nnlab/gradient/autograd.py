@@ -1,0 +1,29 @@
+"""Gradients by automatic differentiation."""
+
+from typing import final
+
+from torch import Tensor, nn
+
+from nnlab.gradient.base import Gradient, Objective, Precision
+
+
+@final
+class Autograd(Gradient):
+    """Reverse-mode automatic differentiation, as torch records it."""
+
+    def __call__(
+        self, model: nn.Module, objective: Objective, inputs: Tensor, target: Tensor, precision: Precision, share: float
+    ) -> tuple[Tensor, Tensor]:
+        """See ``Gradient``."""
+        if precision.autocast is None:
+            prediction = model(inputs)
+        else:
+            with precision.forward():
+                prediction = model(inputs)
+            prediction = prediction.to(precision.dtype)
+        value = objective(prediction, target)
+        scaled = value if share == 1 else value * share
+        if precision.scaler is not None:
+            scaled = precision.scaler.scale(scaled)
+        scaled.backward()  # type: ignore[no-untyped-call]
+        return value.detach(), prediction.detach()

@@ -1,0 +1,72 @@
+"""What every logger offers: four methods."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a logger is told once, before training.
+
+    Args:
+        folder: the run's folder.
+        config: the resolved config as plain values.
+        model: the model, for its structure.
+        example: one input row, preprocessed, shape [1, F].
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    model: nn.Module
+    example: np.ndarray
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """The distribution of ``values`` (any shape)."""
+
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Image:
+    """An encoded PNG picture, ``width`` by ``height`` pixels."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+Media = Histogram | Image
+
+
+class Logger(ABC):
+    """Somewhere to send what happens in a run."""
+
+    @abstractmethod
+    def start(self, run: Run) -> None:
+        """Open whatever is needed and record the config."""
+
+    @abstractmethod
+    def scalars(self, step: int, values: Mapping[str, float], time_s: float) -> None:
+        """Record named numbers at one step.
+
+        Args:
+            step: optimizer steps done.
+            values: such as ``{"train/loss": 0.3, "valid/loss": 0.4, "optim/lr": 1e-3}``.
+            time_s: the moment, as time.time() gives it.
+        """
+
+    @abstractmethod
+    def media(self, step: int, tag: str, item: Media) -> None:
+        """Record a histogram or a picture under a tag at one step."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what is still held back and let go of files."""

@@ -1,0 +1,105 @@
+"""What every loss offers."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from nnlab.data.dataset import Task
+
+
+class Loss(ABC):
+    """The mean over a batch of a loss for each sample.
+
+    Tensors may carry leading run axes: a prediction of shape [K, B, O] gives K losses; a target without them is
+    shared by all runs. Calling the loss gives the batch's mean, shape [...]; ``per_sample`` gives the terms, shape
+    [..., B], and ``sample_weight`` their weights, so that a split read in chunks has the mean of the whole:
+    ``per_sample(…).sum() / sample_weight(…).sum()``.
+    """
+
+    #: the tasks that the loss is defined for
+    tasks: ClassVar[frozenset[Task]]
+
+    #: what the model's output means to this loss: a ``value`` to compare with the target, a ``logit`` (before a
+    #: sigmoid or softmax), a ``probability`` of class 1, or a ``score`` whose sign is the class
+    reads: ClassVar[str]
+
+    @abstractmethod
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of each sample.
+
+        Args:
+            prediction: the model's output, shape [..., B, O].
+            target: shape [..., B, O], or [..., B] of class codes for multiclass.
+
+        Returns:
+            Shape [..., B]; multiplied by the sample's weight where there are class weights.
+        """
+
+    def sample_weight(self, target: Tensor) -> Tensor | None:
+        """What each sample counts in the mean.
+
+        Args:
+            target: as for ``per_sample``.
+
+        Returns:
+            Shape [..., B], or None where all samples count 1.
+        """
+        return None
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The batch's mean loss.
+
+        Args:
+            prediction: the model's output, shape [..., B, O].
+            target: shape [..., B, O], or [..., B] of class codes for multiclass.
+
+        Returns:
+            Shape [...].
+        """
+        terms = self.per_sample(prediction, target)
+        weight = self.sample_weight(target)
+        return terms.mean(dim=-1) if weight is None else terms.sum(dim=-1) / weight.sum(dim=-1)
+
+
+class Penalty:
+    """L1 and L2 penalties on the weights: ``l1 * sum |w| + l2 * sum w^2 / 2``.
+
+    Weights are the matrices of the linear layers; biases and norm parameters are left alone, as in TensorFlow
+    Playground and scikit-learn's MLP. The halved square makes ``l2`` what torch calls ``weight_decay`` for SGD.
+
+    Args:
+        l1: factor of the sum of absolute weights, non-negative.
+        l2: factor of half the sum of squared weights, non-negative.
+
+    Raises:
+        ValueError: if a factor is negative.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        for name, value in {"l1": l1, "l2": l2}.items():
+            if not value >= 0:
+                raise ValueError(f"loss.{name}: expected a number >= 0, found {value}")
+        self.l1 = l1
+        self.l2 = l2
+
+    def __bool__(self) -> bool:
+        return self.l1 > 0 or self.l2 > 0
+
+    def __call__(self, weights: list[Tensor]) -> Tensor:
+        """The penalty.
+
+        Args:
+            weights: the weight matrices.
+
+        Returns:
+            A scalar.
+        """
+        terms = []
+        for weight in weights:
+            if self.l1:
+                terms.append(self.l1 * weight.abs().sum())
+            if self.l2:
+                terms.append(self.l2 / 2 * weight.square().sum())
+        return torch.stack(terms).sum()

@@ -1,0 +1,83 @@
+"""Cross-entropy over several classes."""
+
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nnlab.data.dataset import Task
+from nnlab.loss.base import Loss
+from nnlab.loss.class_weight import check_class_weight
+
+
+@final
+class CrossEntropy(Loss):
+    """Cross-entropy of the softmax of the logits with the target's class (``torch.nn.CrossEntropyLoss``).
+
+    With class weights the mean is ``sum w l / sum w``, torch's own; a batch of nothing but classes of weight zero
+    has none and gives NaN.
+
+    Args:
+        label_smoothing: the share of the target that is spread evenly over all classes, 0 to 1. Szegedy et al.,
+            Rethinking the Inception Architecture for Computer Vision, 2016.
+        class_weight: one weight for each class, in the order of the codes; None for equal ones.
+
+    Raises:
+        ValueError: if the smoothing is not within 0 and 1, a weight is negative, or all are zero; at the first call,
+            if the weights are not as many as the model's outputs.
+
+    Example:
+        >>> import torch
+        >>> CrossEntropy(label_smoothing=0.0)(torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), torch.tensor([0, 2]))
+        tensor(0.6691)
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"multiclass"})
+    reads: ClassVar[str] = "logit"
+
+    def __init__(self, label_smoothing: float, class_weight: Sequence[float] | None = None) -> None:
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"loss.label_smoothing: expected a number from 0 to 1, found {label_smoothing}")
+        check_class_weight(class_weight)
+        self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self._weight: Tensor | None = None
+
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The loss of each sample, as ``Loss.per_sample``."""
+        shape = prediction.shape[:-1]
+        terms = F.cross_entropy(
+            prediction.flatten(0, -2),
+            target.expand(shape).flatten(),
+            weight=self._weight_for(prediction),
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
+        return terms.view(shape)
+
+    def sample_weight(self, target: Tensor) -> Tensor | None:
+        """What each sample counts, as ``Loss.sample_weight``."""
+        if self.class_weight is None:
+            return None
+        if self._weight is None or self._weight.device != target.device:
+            return torch.tensor(self.class_weight, device=target.device)[target]
+        return self._weight[target]
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The batch's mean loss, as ``Loss.__call__``."""
+        if prediction.dim() > 2:
+            return super().__call__(prediction, target)
+        weight = self._weight_for(prediction)
+        return F.cross_entropy(prediction, target, weight=weight, label_smoothing=self.label_smoothing)
+
+    def _weight_for(self, prediction: Tensor) -> Tensor | None:
+        # Kept on the device: a copy from the host in every step would stall it.
+        if self.class_weight is None:
+            return None
+        dtype = torch.float64 if prediction.dtype == torch.float64 else torch.float32
+        if self._weight is None or self._weight.dtype != dtype or self._weight.device != prediction.device:
+            check_class_weight(self.class_weight, num_classes=prediction.shape[-1])
+            self._weight = torch.tensor(self.class_weight, dtype=dtype, device=prediction.device)
+        return self._weight

@@ -1,0 +1,124 @@
+"""What a run's figures are drawn from: predictions on grids and on rows, as plain arrays."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nnlab.build import Built
+from nnlab.data.dataset import Dataset
+from nnlab.trainer import FitResult
+from nnlab.trainer.trainer import Which
+
+Arrays = dict[str, np.ndarray]
+
+GRID = 100
+CURVE = 400
+#: share of the inputs' range that grids reach beyond it
+MARGIN = 0.05
+
+
+def arrays_before(built: Built) -> dict[str, Arrays]:
+    """What has to be kept from before the training: the untrained model's curve, where there is one input.
+
+    Args:
+        built: the run's objects.
+
+    Returns:
+        Named groups of arrays.
+    """
+    if len(built.dataset.input_names) != 1 or built.dataset.task != "regression":
+        return {}
+    grid = _axis(built.dataset, 0, CURVE)
+    return {"curve": {"grid": grid, "before": _values(built, grid[:, None], "last")}}
+
+
+def arrays_after(
+    built: Built, splits: Mapping[str, tuple[Tensor, Tensor]], fitted: FitResult, before: Mapping[str, Arrays]
+) -> dict[str, Arrays]:
+    """What the trained model says, with its best parameters.
+
+    Args:
+        built: the run's objects.
+        splits: encoded rows by split: (inputs, target).
+        fitted: how the training went.
+        before: what ``arrays_before`` gave.
+
+    Returns:
+        Named groups of arrays, each for a file ``arrays/<name>.npz``.
+    """
+    dataset = built.dataset
+    made: dict[str, Arrays] = {"about": _about(dataset, fitted)}
+    for split, (inputs, _) in splits.items():
+        rows = dataset.splits[split]
+        made[f"rows_{split}"] = {
+            "inputs": rows.inputs.numpy(),
+            "target": _truth(dataset, rows.target),
+            "prediction": _read(built, built.trainer.predict(inputs, checkpoint="best")),
+        }
+    if dataset.task != "regression":
+        made["confusion"] = _confusion(made[f"rows_{held_out(splits)}"], len(dataset.class_names))
+    if "curve" in before:
+        grid = before["curve"]["grid"]
+        made["curve"] = before["curve"] | {"after": _values(built, grid[:, None], "best")}
+    if len(dataset.input_names) == 2:
+        made["grid"] = _grid(built)
+    return made
+
+
+def held_out(splits: Mapping[str, object]) -> str:
+    """The split that says most about new rows: test, else valid, else train."""
+    return next(name for name in ("test", "valid", "train") if name in splits)
+
+
+def _about(dataset: Dataset, fitted: FitResult) -> Arrays:
+    return {
+        "task": np.array(dataset.task),
+        "input_names": np.array(dataset.input_names),
+        "target_names": np.array(dataset.target_names),
+        "class_names": np.array(dataset.class_names, dtype=str),
+        "best_epoch": np.array(fitted.best["epoch"] if fitted.best else -1),
+    }
+
+
+def _truth(dataset: Dataset, target: Tensor) -> np.ndarray:
+    return (target.squeeze(-1).long() if dataset.task == "binary" else target).numpy()
+
+
+def _read(built: Built, prediction: Tensor) -> np.ndarray:
+    reads = "value" if built.dataset.task == "regression" else "label"
+    return built.readout.read(reads, prediction).numpy()
+
+
+def _axis(dataset: Dataset, column: int, num_points: int) -> np.ndarray:
+    values = dataset.train.inputs[:, column]
+    low, high = float(values.min()), float(values.max())
+    pad = MARGIN * (high - low) or 1.0
+    return np.linspace(low - pad, high + pad, num_points, dtype=np.float32)
+
+
+def _outputs(built: Built, inputs: np.ndarray, checkpoint: Which) -> Tensor:
+    return built.trainer.predict(built.preprocessing.inputs(torch.from_numpy(inputs)), checkpoint=checkpoint)
+
+
+def _values(built: Built, inputs: np.ndarray, checkpoint: Literal["best", "last"]) -> np.ndarray:
+    return built.readout.value(_outputs(built, inputs, checkpoint)).numpy()
+
+
+def _grid(built: Built) -> Arrays:
+    x, y = (_axis(built.dataset, column, GRID) for column in (0, 1))
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    outputs = _outputs(built, points, "best")
+    if built.dataset.task == "regression":
+        return {"x": x, "y": y, "values": built.readout.value(outputs).numpy().reshape(GRID, GRID, -1)}
+    codes, probability = built.readout.label(outputs), built.readout.probability(outputs)
+    sure = probability.amax(dim=-1) if probability.dim() == 2 else torch.maximum(probability, 1 - probability)
+    return {"x": x, "y": y, "codes": codes.numpy().reshape(GRID, GRID), "confidence": sure.numpy().reshape(GRID, GRID)}
+
+
+def _confusion(rows: Arrays, num_classes: int) -> Arrays:
+    counts = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(counts, (rows["target"], rows["prediction"]), 1)
+    return {"counts": counts}

@@ -1,0 +1,136 @@
+"""The pages of `nnlab data` and `nnlab model`: what a run would train on, and what would be trained."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from nnlab.build import build_data, build_model
+from nnlab.console import describe_model
+from nnlab.data.dataset import Dataset
+
+#: columns shown one by one; wider data sets show the first ones
+MOST_COLUMNS = 12
+
+
+def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
+    """Task, splits, classes and columns of the data that a config chooses.
+
+    Args:
+        config: resolved, plain values.
+        choices: the option chosen for each group.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: for data that cannot be had.
+    """
+    dataset, preprocessing = build_data(config)
+    lines = [
+        f"{choices['data']}: {dataset.task}",
+        f"  inputs   {len(dataset.input_names)}: {_some(dataset.input_names)}",
+        f"  target   {_some(dataset.target_names)}",
+    ]
+    if preprocessing.input_names != dataset.input_names:
+        lines.append(f"  expanded {len(preprocessing.input_names)}: {_some(preprocessing.input_names)}")
+    for name, split in dataset.splits.items():
+        lines.append(f"  {name:<8} {len(split):,} rows{_class_counts(dataset, split.target)}")
+    if dataset.valid is None:
+        lines.append("  valid    none: too small to split, so the best epoch is chosen by train/loss")
+    batch = min(config["data"]["batch_size"], len(dataset.train))
+    lines.append(f"  batches  {-(-len(dataset.train) // batch):,} of {batch:,} rows an epoch")
+    seen = preprocessing.inputs(dataset.train.inputs)
+    tables = [
+        _columns_table("training inputs", dataset.input_names, dataset.train.inputs),
+        *([_columns_table("as the model sees them", preprocessing.input_names, seen)] if _changes(config) else []),
+    ]
+    if dataset.task == "regression":
+        tables.append(_columns_table("training targets", dataset.target_names, dataset.train.target))
+    return "\n".join([*lines, "", *(_text(table) for table in tables)]).rstrip()
+
+
+def model_page(config: Mapping[str, Any]) -> str:
+    """The layers, shapes and parameters of the model that a config chooses, for its data.
+
+    Args:
+        config: resolved, plain values.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: for a model or data that cannot be had.
+    """
+    dataset, preprocessing = build_data(config)
+    num_inputs = len(preprocessing.input_names)
+    model = build_model(config, num_inputs, dataset.num_outputs).eval()
+    shapes = _output_shapes(model, num_inputs)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("layer", "kind", "output", "parameters"):
+        table.add_column(column, justify="right" if column == "parameters" else "left")
+    table.add_row("", "input", f"B x {num_inputs}", "")
+    for name, module in model.named_modules():
+        if not list(module.children()):
+            count = sum(parameter.numel() for parameter in module.parameters())
+            table.add_row(name, repr(module), shapes.get(name, "-"), f"{count:,}" if count else "")
+    return f"{describe_model(model)}\n\n{_text(table)}"
+
+
+def _output_shapes(model: nn.Module, num_inputs: int) -> dict[str, str]:
+    shapes: dict[str, str] = {}
+
+    def remember(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            shapes[name] = " x ".join(["B", *(str(size) for size in output.shape[1:])])
+
+        return hook
+
+    handles = [module.register_forward_hook(remember(name)) for name, module in model.named_modules()]
+    with torch.no_grad():
+        model(torch.zeros(1, num_inputs))
+    for handle in handles:
+        handle.remove()
+    return shapes
+
+
+def _columns_table(title: str, names: tuple[str, ...], values: Tensor) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(title)
+    for column in ("min", "mean", "std", "max"):
+        table.add_column(column, justify="right")
+    shown = values[:, :MOST_COLUMNS].double()
+    for index, name in enumerate(names[:MOST_COLUMNS]):
+        values_of = shown[:, index]
+        figures = (values_of.min(), values_of.mean(), values_of.std(correction=0), values_of.max())
+        table.add_row(name, *(f"{float(value):.4g}" for value in figures))
+    if len(names) > MOST_COLUMNS:
+        table.add_row(f"… and {len(names) - MOST_COLUMNS} more")
+    return table
+
+
+def _text(table: Table) -> str:
+    printed = io.StringIO()
+    Console(file=printed, width=110).print(table)
+    return "\n".join(line.rstrip() for line in printed.getvalue().splitlines()) + "\n"
+
+
+def _changes(config: Mapping[str, Any]) -> bool:
+    data = config["data"]
+    return bool(data.get("expand")) or bool(data["standardize"]) or data["input_scale"] != 1
+
+
+def _class_counts(dataset: Dataset, target: Tensor) -> str:
+    if not dataset.class_names:
+        return ""
+    counts = torch.bincount(target.flatten().long(), minlength=len(dataset.class_names)).tolist()
+    return ": " + ", ".join(f"{count:,} {name}" for name, count in zip(dataset.class_names, counts, strict=True))
+
+
+def _some(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:MOST_COLUMNS])
+    return shown + (f", … ({len(names)} in all)" if len(names) > MOST_COLUMNS else "")

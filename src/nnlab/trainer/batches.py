@@ -1,0 +1,140 @@
+"""Feeding a training: whole epochs of batches, with nothing done per sample in Python."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from nnlab.seeding import epoch_order
+
+Data = tuple[Tensor, Tensor] | TensorDataset | DataLoader[tuple[Tensor, ...]]
+
+
+class Batch(NamedTuple):
+    """Rows to train on: inputs [B, F] and target [B, …], on the device."""
+
+    inputs: Tensor
+    target: Tensor
+
+
+class Batches(ABC):
+    """The training rows, an epoch at a time."""
+
+    #: batches in an epoch
+    num_batches: int
+    #: whether an epoch can be gone through a second time in the same order
+    repeatable: bool
+
+    @abstractmethod
+    def epoch(self, epoch: int) -> Iterable[Batch]:
+        """The batches of one epoch.
+
+        Args:
+            epoch: its number, from 0.
+        """
+
+
+@final
+class TensorBatches(Batches):
+    """Tensors that rest on the device: permuted once an epoch into a buffer whose slices are the batches.
+
+    Args:
+        inputs: shape [N, F], on the device.
+        target: shape [N, …], on the device.
+        batch_size: rows in a batch; the last one holds the rest.
+        shuffle: whether each epoch has an order of its own, a function of (seed, epoch) alone.
+        seed: of the orders.
+    """
+
+    repeatable = True
+
+    def __init__(self, inputs: Tensor, target: Tensor, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.inputs = inputs
+        self.target = target
+        self.shuffle = shuffle
+        self.seed = seed
+        self._epoch_inputs = torch.empty_like(inputs) if shuffle else inputs
+        self._epoch_target = torch.empty_like(target) if shuffle else target
+        self._views = [
+            Batch(*pair)
+            for pair in zip(
+                torch.split(self._epoch_inputs, batch_size), torch.split(self._epoch_target, batch_size), strict=True
+            )
+        ]
+        self.num_batches = len(self._views)
+
+    def epoch(self, epoch: int) -> list[Batch]:
+        """See ``Batches``."""
+        if self.shuffle:
+            order = epoch_order(self.seed, epoch, len(self.inputs)).to(self.inputs.device)
+            torch.index_select(self.inputs, 0, order, out=self._epoch_inputs)
+            torch.index_select(self.target, 0, order, out=self._epoch_target)
+        return self._views
+
+
+@final
+class LoaderBatches(Batches):
+    """A DataLoader of the user's, in the order that it gives.
+
+    Args:
+        loader: yields (inputs, target) pairs; its length must be known.
+        device: where the batches are moved.
+        dtype: of floating-point tensors.
+
+    Raises:
+        ValueError: if the loader has no length.
+    """
+
+    repeatable = False
+
+    def __init__(self, loader: DataLoader[tuple[Tensor, ...]], device: torch.device, dtype: torch.dtype) -> None:
+        try:
+            self.num_batches = len(loader)
+        except TypeError:
+            raise ValueError("train: expected a DataLoader whose length is known, found one over a stream") from None
+        self.loader = loader
+        self.device = device
+        self.dtype = dtype
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """See ``Batches``."""
+        del epoch
+        for pair in self.loader:
+            yield Batch(*(place(tensor, self.device, self.dtype) for tensor in pair))
+
+
+def place(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A tensor on a device; floating-point numbers in a dtype, class codes as they are."""
+    if tensor.is_floating_point():
+        return tensor.to(device, dtype, non_blocking=True)
+    return tensor.to(device, non_blocking=True)
+
+
+def tensors_of(data: Data) -> tuple[Tensor, Tensor]:
+    """Inputs and target of a whole data set, loaders gathered.
+
+    Args:
+        data: a pair of tensors, a TensorDataset of two tensors, or a DataLoader of such pairs.
+
+    Returns:
+        Inputs [N, F] and target [N, …].
+
+    Raises:
+        ValueError: for anything else, for unequal lengths, or for no rows.
+    """
+    if isinstance(data, DataLoader):
+        pairs = list(data)
+        inputs, target = (torch.cat([pair[side] for pair in pairs]) for side in (0, 1))
+    else:
+        parts = data.tensors if isinstance(data, TensorDataset) else data
+        if not (isinstance(parts, tuple | list) and len(parts) == 2 and all(isinstance(p, Tensor) for p in parts)):
+            raise ValueError("data: expected (inputs, target) tensors, a TensorDataset of two tensors or a DataLoader")
+        inputs, target = parts
+    if len(inputs) != len(target):
+        raise ValueError(f"data: {len(inputs)} rows of inputs but {len(target)} targets")
+    if len(inputs) == 0:
+        raise ValueError("data: expected at least one row, found none")
+    return inputs, target

@@ -1,0 +1,56 @@
+"""What happens when the loss is no longer a finite number."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from nnlab.trainer.state import copy_of
+
+ADVICE = (
+    "lower the learning rate (optim.lr), clip the gradient (trainer.grad_clip_norm=1) "
+    "or standardize the inputs (data.standardize=true)"
+)
+
+
+def first_non_finite(losses: Sequence[float], skips_overflow: bool) -> int | None:
+    """The first step of an epoch whose loss is NaN or infinite.
+
+    Args:
+        losses: the objective of each step.
+        skips_overflow: whether an fp16 scaler leaves out updates whose gradient overflows. Such steps are not
+            divergence, unless there is no other left.
+
+    Returns:
+        Its index, or None.
+    """
+    bad = [index for index, loss in enumerate(losses) if not math.isfinite(loss)]
+    if not bad or (skips_overflow and len(bad) < len(losses)):
+        return None
+    return bad[0]
+
+
+def is_finite(model: nn.Module) -> bool:
+    """Whether every parameter and buffer of a model is a finite number."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in model.state_dict().values())
+
+
+class LastFinite:
+    """Remembers the newest state of a model that was finite, while an epoch is gone through again.
+
+    Args:
+        model: the model, finite now.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._state = copy_of(model.state_dict())
+
+    def check(self) -> bool:
+        """After a step: whether the model is still finite; if not, it is put back to where it last was."""
+        if is_finite(self.model):
+            self._state = copy_of(self.model.state_dict())
+            return True
+        self.model.load_state_dict(self._state)
+        return False

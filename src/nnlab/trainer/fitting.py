@@ -1,0 +1,276 @@
+"""One training under way: its parts, how far it is, and what happens between the steps."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from nnlab.callback.base import Callback, FitView
+from nnlab.trainer.batches import Batches
+from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite
+from nnlab.trainer.evaluation import Evaluator, read
+from nnlab.trainer.interrupt import ENDINGS, Interrupt
+from nnlab.trainer.plan import Cadence, Plan, Progress
+from nnlab.trainer.record import EpochRecord
+from nnlab.trainer.result import FitResult, Row
+from nnlab.trainer.sinks import Sinks
+from nnlab.trainer.state import TrainingState, copy_of
+from nnlab.trainer.step import StepParts, train_step
+
+
+@dataclass
+class Best:
+    """The evaluation that the monitored metric chose.
+
+    Args:
+        row: what ``metrics.csv`` got then.
+        state: the model's state then.
+    """
+
+    row: Row
+    state: dict[str, Tensor]
+
+
+@final
+@dataclass
+class Fitting:
+    """What the loop works on.
+
+    Args:
+        parts: what a step needs.
+        batches: the training rows.
+        accumulate_steps: batches whose gradients make one update.
+        plan: how long it runs.
+        evaluator: the metrics.
+        splits: the other splits as (inputs, target) on the device, such as ``valid``.
+        state: what decides how it goes on.
+        sinks: where it writes.
+        callbacks: who watches.
+        view: what they may see.
+        cadence: when it saves.
+        interrupt: signals that ask it to end.
+    """
+
+    parts: StepParts
+    batches: Batches
+    accumulate_steps: int
+    plan: Plan
+    evaluator: Evaluator
+    splits: Mapping[str, tuple[Tensor, Tensor]]
+    state: TrainingState
+    sinks: Sinks
+    callbacks: Sequence[Callback]
+    view: FitView
+    cadence: Cadence
+    interrupt: Interrupt
+    progress: Progress = field(default_factory=Progress)
+    record: EpochRecord = field(default_factory=EpochRecord)
+    history: list[Row] = field(default_factory=list)
+    best: Best | None = None
+    diverged_at: int | None = None
+
+    def __post_init__(self) -> None:
+        self._base_lrs = [float(group["lr"]) for group in self.parts.optimizer.param_groups]
+        self._lr = math.nan
+        self._start_s = time.monotonic()
+        self._epoch_start: dict[str, Any] = {}
+        self._epoch_began = Progress()
+        self._last_row = (0, self._start_s)
+        self._step_callbacks = [c for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
+
+    def start_epoch(self) -> None:
+        """Before the first step of an epoch: remember where it starts, in case it has to be gone through again."""
+        self.record.start(keeps_outputs=bool(self.evaluator.metrics) and self.plan.evaluates(self.progress.epoch))
+        self._epoch_began = Progress(self.progress.epoch, self.progress.step, self.progress.batch)
+        self._epoch_start = self.state.take()
+
+    def set_learning_rate(self) -> None:
+        """Before a step: give the optimizer the rate that the schedule wants."""
+        schedule, progress = self.state.schedule, self.progress
+        rate = schedule.learning_rate(self._base_lrs[0], progress.step, progress.epoch)
+        if rate == self._lr:
+            return
+        self._lr = rate
+        for group, base_lr in zip(self.parts.optimizer.param_groups, self._base_lrs, strict=True):
+            group["lr"] = schedule.learning_rate(base_lr, progress.step, progress.epoch)
+
+    def end_step(self) -> None:
+        """After a step: count it and tell whoever watches single steps."""
+        progress = self.progress
+        progress.step += 1
+        progress.batch += 1
+        if progress.batch == self.plan.steps_per_epoch:
+            progress.epoch += 1
+            progress.batch = 0
+        for callback in self._step_callbacks:
+            callback.on_step_end(self.view, progress.step)
+
+    def evaluation_is_due(self) -> bool:
+        """Whether the epoch that just ended, or was cut short by the last step, is evaluated."""
+        return self.plan.evaluates(self._epoch_began.epoch)
+
+    def evaluate(self) -> str | None:
+        """After an epoch: one row of metrics.
+
+        Returns:
+            The reason why a callback asks to stop, or None.
+        """
+        losses = self.record.losses()
+        of_training = self.evaluator.of_outputs(*self.record.outputs()) if self.record.keeps_outputs else []
+        row = self._row(self.record.mean_loss(losses), of_training)
+        # Measured from zero: smaller is better for every metric then.
+        self.state.schedule.observe(self.view.gain(self.view.monitor, 0.0, float(row[self.view.monitor])))
+        return self._publish(row)
+
+    def evaluate_untrained(self) -> None:
+        """One row for a training of no steps: every split in evaluation mode."""
+        inputs, target = (_gather(self.batches, side) for side in (0, 1))
+        loss, *metrics = self.evaluator.split(self.parts.model, inputs, target, self.parts.precision)
+        self._publish(self._row(read([loss])[0], metrics))
+
+    def save_is_due(self) -> bool:
+        """Whether the state is written after this step."""
+        return self.cadence.is_due(self.progress)
+
+    def save(self) -> bool:
+        """Write the state, unless it is not worth keeping.
+
+        Returns:
+            False if the loss is no longer finite: nothing was written.
+        """
+        if self.has_diverged():
+            return False
+        self.write()
+        return True
+
+    def write(self) -> None:
+        """Write the state as it is, and the best one."""
+        state = self.state.take() | {
+            "progress": vars(self.progress).copy(),
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "best": self.best.row if self.best is not None else None,
+        }
+        best = None
+        if self.best is not None:
+            best_step = int(self.best.row["step"])
+            best = (best_step, {"model": self.best.state} if best_step != self.progress.step else state)
+        self.sinks.checkpoint(self.progress.step, state, best)
+        self.write_result()
+        self.cadence.saved()
+
+    def write_result(self) -> None:
+        """Write how it went so far."""
+        self.sinks.result(self.result("running", "").to_json(self.sinks.name))
+
+    def result(self, status: str, reason: str) -> FitResult:
+        """How it went so far.
+
+        Args:
+            status: as in ``result.json``.
+            reason: why it ended, in words.
+        """
+        return FitResult(
+            status=status,
+            reason=reason,
+            epochs=self.progress.epoch,
+            steps=self.progress.step,
+            seconds=time.monotonic() - self._start_s,
+            history=self.history,
+            best=self.best.row if self.best else None,
+            monitor=self.view.monitor,
+            diverged_at=self.diverged_at,
+            signal=self.interrupt.received,
+            notes=self.sinks.notes,
+        )
+
+    def has_diverged(self) -> bool:
+        """Whether a loss of this epoch is not finite; waits for the device."""
+        return self._first_bad(self.record.losses()) is not None
+
+    def diverged(self) -> tuple[str, str]:
+        """Find the step, go back to the last finite parameters, and say what to do."""
+        losses = self.record.losses()
+        index = self._first_bad(losses)
+        assert index is not None
+        self.diverged_at = self._epoch_began.step + index + 1
+        self._go_back_to(index)
+        self.progress.epoch = self._epoch_began.epoch
+        self.progress.step = self._epoch_began.step + index
+        self.progress.batch = self._epoch_began.batch + index
+        return "diverged", f"the loss was {losses[index]} at step {self.diverged_at}; {ADVICE}"
+
+    def interrupted(self) -> tuple[str, str]:
+        """The ending for a signal."""
+        received = self.interrupt.received
+        assert received is not None
+        return ENDINGS[received][0], f"{received.name} after step {self.progress.step}"
+
+    def _first_bad(self, losses: Sequence[float]) -> int | None:
+        return first_non_finite(losses, skips_overflow=self.parts.precision.scaler is not None)
+
+    def _go_back_to(self, index: int) -> None:
+        """Repeat the epoch up to the step before the bad one, and stop earlier if parameters overflow first."""
+        from nnlab.trainer.loop import updates
+
+        self.state.put_back(self._epoch_start)
+        if not self.batches.repeatable:
+            return
+        self.progress.epoch, self.progress.step = self._epoch_began.epoch, self._epoch_began.step
+        last_finite = LastFinite(self.parts.model)
+        self._lr = math.nan
+        groups = updates(self.batches.epoch(self._epoch_began.epoch), self.accumulate_steps)
+        for _, batches in zip(range(index), groups, strict=False):
+            self.set_learning_rate()
+            train_step(self.parts, batches)
+            self.progress.step += 1
+            if not last_finite.check():
+                return
+
+    def _row(self, train_loss: float, of_training: Sequence[Tensor]) -> Row:
+        names = self.evaluator.names()[1:]
+        scalars = list(of_training)
+        keys = [f"train/{name}" for name in names] if of_training else []
+        for split, (inputs, target) in self.splits.items():
+            scalars += self.evaluator.split(self.parts.model, inputs, target, self.parts.precision)
+            keys += [f"{split}/{name}" for name in self.evaluator.names()]
+        values = dict(zip(keys, read(scalars), strict=True)) | {"train/loss": train_loss}
+        order = [f"{split}/{name}" for name in self.evaluator.names() for split in ("train", *self.splits)]
+        return {
+            "epoch": self.progress.epoch,
+            "step": self.progress.step,
+            "time_s": round(time.monotonic() - self._start_s, 6),
+            **{key: values[key] for key in order if key in values},
+            "optim/lr": float(self.parts.optimizer.param_groups[0]["lr"]),
+        }
+
+    def _publish(self, row: Row) -> str | None:
+        self._keep_if_best(row)
+        self.history.append(row)
+        scalars = {key: float(value) for key, value in row.items() if "/" in key}
+        step_before, moment_before = self._last_row
+        self._last_row = (self.progress.step, time.monotonic())
+        elapsed = self._last_row[1] - moment_before
+        scalars["throughput/steps_per_s"] = (self.progress.step - step_before) / elapsed if elapsed else 0.0
+        self.sinks.row(row, scalars, time.time())
+        reasons = [
+            callback.on_evaluation(self.view, self.progress.epoch, self.progress.step, row)
+            for callback in self.callbacks
+        ]
+        return "; ".join(reason for reason in reasons if reason) or None
+
+    def _keep_if_best(self, row: Row) -> None:
+        value = float(row[self.view.monitor])
+        if math.isnan(value):
+            return
+        monitor = self.view.monitor
+        if self.best is not None and not self.view.gain(monitor, value, float(self.best.row[monitor])) > 0:
+            return
+        self.best = Best(row, copy_of(self.parts.model.state_dict()))
+
+
+def _gather(batches: Batches, side: int) -> Tensor:
+    return torch.cat([batch[side] for batch in batches.epoch(0)])

@@ -1,0 +1,49 @@
+"""THE loop. Parts decide their own cadence; the loop only calls them."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from nnlab.trainer.batches import Batch
+from nnlab.trainer.fitting import Fitting
+from nnlab.trainer.step import train_step
+
+
+def run_loop(fitting: Fitting) -> tuple[str, str]:
+    """Train until the plan is done or something ends it earlier.
+
+    Args:
+        fitting: the training and everything that belongs to it, at its start.
+
+    Returns:
+        The status (``completed``, ``early_stopped``, ``diverged``, ``interrupted``, ``preempted``) and its reason.
+    """
+    plan, progress, record = fitting.plan, fitting.progress, fitting.record
+    if plan.is_done(progress):
+        fitting.evaluate_untrained()
+        return "completed", "no training was asked for"
+    while not plan.is_done(progress):
+        fitting.start_epoch()
+        for batches in updates(fitting.batches.epoch(progress.epoch), fitting.accumulate_steps):
+            fitting.set_learning_rate()
+            record.add(*train_step(fitting.parts, batches), batches)
+            fitting.end_step()
+            if fitting.save_is_due() and not fitting.save():
+                return fitting.diverged()
+            if plan.is_done(progress) or fitting.interrupt.received:
+                break
+        if fitting.has_diverged():
+            return fitting.diverged()
+        if fitting.interrupt.received:
+            return fitting.interrupted()
+        if fitting.evaluation_is_due():
+            reason = fitting.evaluate()
+            if reason is not None:
+                return "early_stopped", reason
+    return "completed", "all epochs are done" if progress.epoch == plan.max_epochs else "all steps are done"
+
+
+def updates(batches: Iterable[Batch], accumulate_steps: int) -> Iterator[list[Batch]]:
+    """Batches in groups of ``accumulate_steps``, one group an update; the last group holds the rest."""
+    iterator = iter(batches)
+    while group := list(islice(iterator, accumulate_steps)):
+        yield group

@@ -1,0 +1,72 @@
+"""What the steps of one epoch leave behind, on the device until the host reads anyway."""
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from nnlab.trainer.batches import Batch
+
+
+@final
+class EpochRecord:
+    """Losses of every step and, where an evaluation follows, the outputs of every batch."""
+
+    def __init__(self) -> None:
+        self._buffer: Tensor | None = None
+        self._losses: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._outputs: list[Tensor] = []
+        self._targets: list[Tensor] = []
+        self.keeps_outputs = False
+
+    def start(self, keeps_outputs: bool) -> None:
+        """Forget the epoch before.
+
+        Args:
+            keeps_outputs: whether metrics over the training split will be asked for.
+        """
+        self.keeps_outputs = keeps_outputs
+        self._losses.clear()
+        self._sizes.clear()
+        self._outputs.clear()
+        self._targets.clear()
+
+    def add(self, loss: Tensor, predictions: Sequence[Tensor], batches: Sequence[Batch]) -> None:
+        """Keep what a step gave.
+
+        Args:
+            loss: the objective before the update, a scalar on the device.
+            predictions: for each batch, shape [B, O].
+            batches: what was trained on.
+        """
+        self._losses.append(loss)
+        self._sizes.append(sum(len(prediction) for prediction in predictions))
+        if self.keeps_outputs:
+            self._outputs.extend(predictions)
+            self._targets.extend(batch.target for batch in batches)
+
+    def losses(self) -> list[float]:
+        """The objective of each step so far; waits for the device."""
+        return torch.stack(self._losses).tolist() if self._losses else []
+
+    def mean_loss(self, losses: Sequence[float]) -> float:
+        """The mean over samples: each step's loss weighted by its rows.
+
+        Args:
+            losses: what ``losses`` gave. Non-finite ones are left out: only steps that the fp16 scaler skipped have
+                them, since anything else has ended the run.
+        """
+        finite = [(loss, size) for loss, size in zip(losses, self._sizes, strict=True) if math.isfinite(loss)]
+        num_rows = sum(size for _, size in finite)
+        return math.fsum(loss * size for loss, size in finite) / num_rows if num_rows else math.nan
+
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """The epoch's predictions [N, O] and targets [N, …], gathered in a buffer that is made once."""
+        num_rows = sum(self._sizes)
+        if self._buffer is None or len(self._buffer) < num_rows:
+            self._buffer = self._outputs[0].new_empty((num_rows, *self._outputs[0].shape[1:]))
+        target = self._targets[0] if len(self._targets) == 1 else torch.cat(self._targets)
+        return torch.cat(self._outputs, out=self._buffer[:num_rows]), target

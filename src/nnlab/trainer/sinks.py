@@ -1,0 +1,105 @@
+"""Where a training writes: metrics.csv, loggers, checkpoints. None of them can end it."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+from nnlab.folder import METRICS_FILE, RESULT_FILE, MetricsFile, write_json
+from nnlab.logger.base import Logger, Media, Run
+from nnlab.trainer.checkpoint import Checkpoints
+
+log = logging.getLogger("nnlab")
+
+
+@final
+class Sinks:
+    """Everything that a training writes to.
+
+    A part that fails (a full disk, most often) is reported once, noted, and tried again only where nothing is lost by
+    it: metrics and checkpoints at their next turn; a logger is let go of, since its file may be torn.
+
+    Args:
+        folder: the run's folder; None for a training that leaves nothing on disk.
+        loggers: where scalars, histograms and pictures go.
+        notes: gets one sentence for each thing that failed.
+        name: the run's name.
+    """
+
+    def __init__(self, folder: Path | None, loggers: Sequence[Logger], notes: list[str], name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.notes = notes
+        self._loggers = list(loggers)
+        self._metrics = MetricsFile(folder / METRICS_FILE) if folder is not None else None
+        self._checkpoints = Checkpoints(folder) if folder is not None else None
+        self._failed: set[str] = set()
+
+    def note(self, text: str) -> None:
+        """Say something in the log and in the result's notes."""
+        self.notes.append(text)
+        log.warning(text)
+
+    @property
+    def has_loggers(self) -> bool:
+        """Whether anything is logged beside metrics.csv."""
+        return bool(self._loggers)
+
+    def start(self, run: Run) -> None:
+        """Start every logger."""
+        self._each_logger(lambda logger: logger.start(run))
+
+    def row(self, row: Mapping[str, float | int], scalars: Mapping[str, float], time_s: float) -> None:
+        """Write one evaluation.
+
+        Args:
+            row: for ``metrics.csv``.
+            scalars: for the loggers.
+            time_s: the moment, as time.time() gives it.
+        """
+        metrics = self._metrics
+        if metrics is not None:
+            self._attempt("metrics.csv", lambda: metrics.append(row))
+        self._each_logger(lambda logger: logger.scalars(int(row["step"]), scalars, time_s))
+
+    def media(self, step: int, tag: str, item: Media) -> None:
+        """Send a histogram or a picture to every logger."""
+        self._each_logger(lambda logger: logger.media(step, tag, item))
+
+    def checkpoint(self, step: int, state: dict[str, Any], best: tuple[int, dict[str, Any]] | None) -> None:
+        """Write a checkpoint."""
+        checkpoints, metrics = self._checkpoints, self._metrics
+        if checkpoints is None or metrics is None:
+            return
+        self._attempt("metrics.csv", metrics.flush)
+        self._attempt("the checkpoint", lambda: checkpoints.save(step, state, best))
+
+    def result(self, content: Mapping[str, Any]) -> None:
+        """Rewrite ``result.json``."""
+        folder = self.folder
+        if folder is not None:
+            self._attempt(RESULT_FILE, lambda: write_json(folder / RESULT_FILE, content))
+
+    def close(self) -> None:
+        """Write what is held back and close every logger."""
+        if self._metrics is not None:
+            self._attempt("metrics.csv", self._metrics.flush)
+        self._each_logger(lambda logger: logger.close())
+
+    def _each_logger(self, action: Callable[[Logger], None]) -> None:
+        for logger in list(self._loggers):
+            if not self._attempt(f"logger {type(logger).__name__}", lambda logger=logger: action(logger)):  # type: ignore[misc]
+                self._loggers.remove(logger)
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except OSError as error:
+            if what not in self._failed:
+                self._failed.add(what)
+                self.note(f"{what} could not be written ({error.strerror or error}); training goes on without it")
+            return False
+        if what in self._failed:
+            self._failed.discard(what)
+            self.note(f"{what} could be written again")
+        return True

@@ -1,0 +1,386 @@
+"""The Trainer: plain arguments in, a trained model and its history out."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from nnlab.callback.base import Callback, FitView
+from nnlab.device import choose_threads, resolve_device
+from nnlab.gradient.autograd import Autograd
+from nnlab.gradient.base import Gradient, Precision
+from nnlab.logger.base import Logger, Run
+from nnlab.loss.base import Penalty
+from nnlab.loss.objective import Objective
+from nnlab.metric.base import Metric
+from nnlab.metric.readout import Readout
+from nnlab.model.dropout import seed_dropout
+from nnlab.schedule.base import Schedule
+from nnlab.schedule.constant import Constant
+from nnlab.seeding import derive
+from nnlab.trainer.batches import Batches, Data, LoaderBatches, TensorBatches, place, tensors_of
+from nnlab.trainer.evaluation import Evaluator, predict, read
+from nnlab.trainer.fitting import Fitting
+from nnlab.trainer.interrupt import Interrupt
+from nnlab.trainer.loop import run_loop
+from nnlab.trainer.plan import Cadence, Plan
+from nnlab.trainer.result import FitResult
+from nnlab.trainer.sinks import Sinks
+from nnlab.trainer.state import TrainingState
+from nnlab.trainer.step import StepParts
+
+PrecisionName = Literal["fp32", "fp64", "bf16", "fp16"]
+Which = Literal["best", "last"]
+
+
+@final
+class Trainer:
+    """Trains and evaluates one model.
+
+    After ``fit`` the model holds the last parameters (after a divergence, the last finite ones); the best ones, which
+    ``monitor`` chose, are used by ``evaluate(…, checkpoint="best")``.
+
+    Args:
+        model: maps [B, F] to [B, O]. It is moved to the device and cast, in place.
+        loss: the batch's mean loss of a prediction and a target: a ``nnlab.loss`` or a ``torch.nn`` one.
+        optimizer: over the model's parameters.
+        schedule: of the learning rate; None keeps the optimizer's own.
+        gradient: how gradients are computed; None for autograd.
+        penalty: L1 and L2 penalties on the weights of linear layers; None for none.
+        metrics: figures beside the loss, for every split.
+        readout: what the model's outputs mean to the metrics; None derives it from the loss.
+        callbacks: who watches and may stop.
+        loggers: where to log.
+        batch_size: rows in a batch, where ``train`` is no DataLoader.
+        shuffle: whether each epoch has an order of its own, where ``train`` is no DataLoader.
+        seed: of the orders and of dropout.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        max_epochs: passes over the training rows; 0 evaluates only.
+        max_steps: optimizer steps after which training ends if that comes first; None for no limit.
+        eval_every: epochs between evaluations.
+        monitor: the metric that chooses the best epoch, such as ``valid/loss``.
+        accumulate_steps: batches whose gradients make one update.
+        grad_clip_norm: the largest allowed norm of the whole gradient; None for no clipping.
+        precision: ``fp32``, ``fp64``, ``bf16`` (autocast) or ``fp16`` (autocast with loss scaling; CUDA only).
+        threads: CPU threads; None chooses by a rule on shapes and cores.
+        deterministic: whether torch must refuse operations that do not repeat exactly.
+        checkpoint_every: how often to save: ``50`` (steps), ``30s`` or ``2ep``.
+        overfit_batches: train on only this many batches, always the same rows; 0 for all.
+        dry_run: whether to do two steps only.
+        folder: where ``metrics.csv``, ``checkpoints/`` and ``result.json`` go; None leaves nothing on disk.
+        name: the run's name in ``result.json``.
+        hyperparameters: what loggers record beside the metrics; plain values.
+
+    Raises:
+        ValueError: for a value outside its range, naming it.
+
+    Example:
+        >>> x = torch.linspace(-1, 1, 64).unsqueeze(1)
+        >>> model = torch.nn.Linear(1, 1)
+        >>> trainer = Trainer(model, torch.nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=0.1),
+        ...                   max_epochs=50, device="cpu")
+        >>> result = trainer.fit((x, 3 * x), (x, 3 * x))
+        >>> result.status, result.best["valid/loss"] < 1e-3
+        ('completed', True)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        optimizer: torch.optim.Optimizer,
+        *,
+        schedule: Schedule | None = None,
+        gradient: Gradient | None = None,
+        penalty: Penalty | None = None,
+        metrics: Sequence[Metric] = (),
+        readout: Readout | None = None,
+        callbacks: Sequence[Callback] = (),
+        loggers: Sequence[Logger] = (),
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int = 0,
+        device: str = "auto",
+        max_epochs: int = 50,
+        max_steps: int | None = None,
+        eval_every: int = 1,
+        monitor: str = "valid/loss",
+        accumulate_steps: int = 1,
+        grad_clip_norm: float | None = None,
+        precision: PrecisionName = "fp32",
+        threads: int | None = None,
+        deterministic: bool = False,
+        checkpoint_every: str | int = "30s",
+        overfit_batches: int = 0,
+        dry_run: bool = False,
+        folder: Path | None = None,
+        name: str = "",
+        hyperparameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        problems = _too_small(1, batch_size=batch_size, eval_every=eval_every, accumulate_steps=accumulate_steps)
+        problems += _too_small(0, max_epochs=max_epochs, max_steps=max_steps, overfit_batches=overfit_batches)
+        problems += _too_small(1, threads=threads)
+        if grad_clip_norm is not None and not grad_clip_norm > 0:
+            problems.append(f"trainer.grad_clip_norm: expected a number > 0, or null for none, found {grad_clip_norm}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        self.device = resolve_device(device)
+        self.precision = make_precision(precision, self.device, optimizer)
+        self.model = model.to(self.device, self.precision.dtype)
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule or Constant(unit="epoch", warmup_steps=0)
+        self.gradient = gradient or Autograd()
+        self.metrics = tuple(metrics)
+        self.callbacks = tuple(callbacks)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.max_epochs = max_epochs
+        self.max_steps = 2 if dry_run else max_steps
+        self.eval_every = eval_every
+        self.monitor = monitor
+        self.accumulate_steps = accumulate_steps
+        self.grad_clip_norm = grad_clip_norm
+        self.deterministic = deterministic
+        self.cadence = Cadence(checkpoint_every)
+        self.overfit_batches = overfit_batches
+        self.folder = folder
+        self.hyperparameters = hyperparameters or {}
+        self.notes: list[str] = []
+        self.sinks = Sinks(folder, loggers, self.notes, name)
+        self.threads = threads or choose_threads(self.device, batch_size, _linear_shapes(model))
+        weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
+        self.objective = Objective(loss, penalty, weights) if penalty else loss
+        self.evaluator = Evaluator(loss, self.metrics, readout or Readout.of_loss(loss))
+        self.has_started = False
+        self._best_state: dict[str, Tensor] | None = None
+
+    def fit(self, train: Data, valid: Data | None = None, *, close_loggers: bool = True) -> FitResult:
+        """Train.
+
+        Args:
+            train: a pair of tensors (inputs [N, F], target [N, …]), a TensorDataset of two, or a DataLoader of pairs.
+            valid: likewise, evaluated every ``eval_every`` epochs; None for no validation.
+            close_loggers: False if more is going to be logged; ``close`` then ends it.
+
+        Returns:
+            How it went.
+
+        Raises:
+            ValueError: for data that do not fit the settings.
+        """
+        batches = self._batches(train)
+        splits = {} if valid is None else {"valid": self._on_device(valid)}
+        with Interrupt() as interrupt, self._settings(), self._own_randomness(batches):
+            fitting = self._fitting(batches, splits, interrupt)
+            self._best_state = None
+            try:
+                self._start(fitting)
+                self.has_started = True
+                status, reason = run_loop(fitting)
+                fitting.write()
+            finally:
+                self._best_state = fitting.best.state if fitting.best else None
+                for callback in self.callbacks:
+                    callback.on_fit_end(fitting.view, fitting.progress.step)
+                if close_loggers:
+                    self.close()
+        return fitting.result(status, reason)
+
+    def watch(self, callback: Callback) -> None:
+        """Add a callback before ``fit``."""
+        self.callbacks = (*self.callbacks, callback)
+
+    def close(self) -> None:
+        """Write what loggers hold back and let go of their files."""
+        self.sinks.close()
+
+    def evaluate(self, data: Data, checkpoint: Which = "last") -> dict[str, float]:
+        """The loss and the metrics of a data set, in evaluation mode.
+
+        Args:
+            data: as for ``fit``.
+            checkpoint: ``last`` for the model as it is; ``best`` for the parameters that the monitored metric chose.
+
+        Returns:
+            ``loss`` and each metric by name.
+        """
+        inputs, target = self._on_device(data)
+        with self._settings(), self.holding(checkpoint):
+            values = read(self.evaluator.split(self.model, inputs, target, self.precision))
+        return dict(zip(self.evaluator.names(), values, strict=True))
+
+    def predict(self, inputs: Tensor, checkpoint: Which = "last") -> Tensor:
+        """The model's outputs in evaluation mode.
+
+        Args:
+            inputs: shape [N, F].
+            checkpoint: as for ``evaluate``.
+
+        Returns:
+            Shape [N, O], on the CPU.
+        """
+        with self._settings(), self.holding(checkpoint):
+            return predict(self.model, place(inputs, self.device, self.precision.dtype), self.precision).cpu()
+
+    @contextmanager
+    def holding(self, checkpoint: Which) -> Iterator[None]:
+        """While it lasts, the model has the parameters of a checkpoint; without a best one, the last."""
+        if checkpoint == "last" or self._best_state is None:
+            yield
+            return
+        last = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self._best_state)
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(last)
+
+    def _start(self, fitting: Fitting) -> None:
+        example = next(iter(fitting.batches.epoch(0))).inputs[:1] if self.sinks.has_loggers else torch.empty(0)
+        run = Run(self.folder or Path(), self.hyperparameters, self.model, example.float().cpu().numpy())
+        self.sinks.start(run)
+        fitting.write_result()
+        self.model.train()
+        for callback in self.callbacks:
+            callback.on_fit_start(fitting.view)
+
+    def _fitting(self, batches: Batches, splits: dict[str, tuple[Tensor, Tensor]], interrupt: Interrupt) -> Fitting:
+        steps_per_epoch = -(-batches.num_batches // self.accumulate_steps)
+        plan = Plan(steps_per_epoch, self.max_epochs, self.max_steps, self.eval_every)
+        self.schedule.plan(plan.num_steps, plan.num_epochs)
+        generators = seed_dropout(self.model, derive(self.seed, "dropout"), self.device)
+        monitor = self._choose_monitor(list(splits))
+        parts = StepParts(
+            self.model, self.objective, self.optimizer, self.gradient, self.precision, self.grad_clip_norm
+        )
+        state = TrainingState(self.model, self.optimizer, self.schedule, self.precision.scaler, generators)
+        view = FitView(
+            model=self.model,
+            monitor=monitor,
+            log=self.sinks.media,
+            num_epochs=plan.num_epochs,
+            num_steps=plan.num_steps,
+            metrics=tuple(f"{split}/{name}" for name in self.evaluator.names() for split in ("train", *splits)),
+            growing=frozenset(metric.name for metric in self.metrics if metric.greater_is_better),
+        )
+        return Fitting(
+            parts=parts,
+            batches=batches,
+            accumulate_steps=self.accumulate_steps,
+            plan=plan,
+            evaluator=self.evaluator,
+            splits=splits,
+            state=state,
+            sinks=self.sinks,
+            callbacks=self.callbacks,
+            view=view,
+            cadence=self.cadence,
+            interrupt=interrupt,
+        )
+
+    def _choose_monitor(self, splits: list[str]) -> str:
+        possible = [f"{split}/{name}" for split in ("train", "valid") for name in self.evaluator.names()]
+        if self.monitor not in possible:
+            raise ValueError(f"trainer.monitor: expected one of {', '.join(possible)}, found {self.monitor!r}")
+        if self.monitor.partition("/")[0] not in ("train", *splits):
+            self.sinks.note(f"no validation split: trainer.monitor falls back from {self.monitor} to train/loss")
+            return "train/loss"
+        return self.monitor
+
+    def _batches(self, train: Data) -> Batches:
+        if isinstance(train, DataLoader):
+            return LoaderBatches(train, self.device, self.precision.dtype)
+        inputs, target = self._on_device(train)
+        if self.overfit_batches:
+            rows = self.overfit_batches * self.batch_size
+            inputs, target = inputs[:rows], target[:rows]
+            self.sinks.note(f"trainer.overfit_batches: training on {len(inputs)} rows only")
+        if self.batch_size > len(inputs):
+            self.sinks.note(
+                f"data.batch_size: {self.batch_size} is more than the {len(inputs)} training rows, which form one batch"
+            )
+        self._check_batch_norm(len(inputs))
+        return TensorBatches(inputs, target, self.batch_size, self.shuffle, self.seed)
+
+    def _check_batch_norm(self, num_rows: int) -> None:
+        smallest = num_rows % self.batch_size or min(self.batch_size, num_rows)
+        has_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
+        if has_norm and smallest == 1:
+            raise ValueError(
+                f"data.batch_size: {self.batch_size} leaves a batch of a single one of the {num_rows} rows, which "
+                "batch norm cannot normalize; choose another size, or model.norm=layer"
+            )
+
+    def _on_device(self, data: Data) -> tuple[Tensor, Tensor]:
+        inputs, target = (place(tensor, self.device, self.precision.dtype) for tensor in tensors_of(data))
+        return inputs, target
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        """torch's global settings for as long as this trainer works, put back afterwards."""
+        threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        torch.set_num_threads(self.threads)
+        if self.deterministic:
+            torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(deterministic)
+
+    @contextmanager
+    def _own_randomness(self, batches: Batches) -> Iterator[None]:
+        """Seeds the global generator for dropout layers that are not nnlab's, and puts it back afterwards.
+
+        A DataLoader of the user's draws its orders from that generator, and keeps it as the user seeded it.
+        """
+        if not batches.repeatable:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(derive(self.seed, "dropout"))
+            yield
+
+
+def make_precision(name: str, device: torch.device, optimizer: torch.optim.Optimizer) -> Precision:
+    """What a precision's name stands for on a device.
+
+    Args:
+        name: ``fp32``, ``fp64``, ``bf16`` or ``fp16``.
+        device: where the model computes.
+        optimizer: L-BFGS cannot skip the steps that fp16 overflows.
+
+    Returns:
+        The precision.
+
+    Raises:
+        ValueError: for another name, fp16 on the CPU, or fp16 with L-BFGS.
+    """
+    if name == "fp16":
+        if device.type != "cuda":
+            raise ValueError("trainer.precision: fp16 needs a CUDA device; on the CPU use bf16, fp32 or fp64")
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise ValueError("trainer.precision: fp16 does not work with L-BFGS; use bf16 or fp32")
+        return Precision(torch.float32, torch.float16, device.type, torch.amp.GradScaler(device.type))
+    known = {"fp32": (torch.float32, None), "fp64": (torch.float64, None), "bf16": (torch.float32, torch.bfloat16)}
+    if name not in known:
+        raise ValueError(f"trainer.precision: expected one of {', '.join(known)}, fp16, found {name!r}")
+    return Precision(*known[name], device.type)
+
+
+def _linear_shapes(model: nn.Module) -> list[tuple[int, int]]:
+    return [(layer.in_features, layer.out_features) for layer in model.modules() if isinstance(layer, nn.Linear)]
+
+
+def _too_small(least: int, **values: int | None) -> list[str]:
+    return [
+        f"{'data' if name == 'batch_size' else 'trainer'}.{name}: expected at least {least}, found {value}"
+        for name, value in values.items()
+        if value is not None and value < least
+    ]

@@ -1,0 +1,68 @@
+"""Which histograms are logged, when, and that they are copies."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nnlab.callback import FitView, Histograms
+from nnlab.logger import Histogram, Media
+
+Logged = list[tuple[int, str, Media]]
+
+
+def logged(callback: Histograms, model: nn.Module, evaluations: range) -> Logged:
+    items: Logged = []
+    view = FitView(
+        model,
+        "valid/loss",
+        lambda step, tag, item: items.append((step, tag, item)),
+        num_epochs=9,
+        num_steps=90,
+        metrics=("train/loss", "valid/loss"),
+        growing=frozenset(),
+    )
+    for number in evaluations:
+        assert callback.on_evaluation(view, number, 10 * number, {}) is None
+    return items
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"), [(1, [10, 20, 30, 40, 50, 60, 70]), (2, [20, 40, 60]), (3, [30, 60]), (8, [])]
+)
+def test_histograms_every_counts_evaluations(every: int, expected: list[int]) -> None:
+    items = logged(Histograms(every), nn.Linear(2, 1), range(1, 8))
+    assert sorted({step for step, _, _ in items}) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_histograms_parameters_values_and_gradients_are_those_of_the_model(dtype: torch.dtype) -> None:
+    model = nn.Linear(2, 3).to(dtype)
+    model.weight.grad = torch.full((3, 2), 0.5, dtype=dtype)
+    items = logged(Histograms(1), model, range(1, 2))
+    assert [tag for _, tag, _ in items] == ["weights/weight", "gradients/weight", "weights/bias"]
+    for (_, _, item), expected in zip(items, [model.weight, model.weight.grad, model.bias], strict=True):
+        assert isinstance(item, Histogram)
+        np.testing.assert_array_equal(item.values, expected.detach().double().numpy())
+
+
+def test_histograms_training_goes_on_what_was_logged_stays() -> None:
+    model = nn.Linear(2, 1).double()
+    ((_, _, item), _) = logged(Histograms(1), model, range(1, 2))
+    assert isinstance(item, Histogram)
+    before = item.values.copy()
+    with torch.no_grad():
+        model.weight.add_(1)
+    np.testing.assert_array_equal(item.values, before)
+
+
+def test_histograms_resumed_keeps_the_rhythm() -> None:
+    first, second = Histograms(3), Histograms(3)
+    logged(first, nn.Linear(1, 1), range(1, 3))
+    second.load_state_dict(first.state_dict())
+    assert {step for step, _, _ in logged(second, nn.Linear(1, 1), range(3, 8))} == {30, 60}
+
+
+def test_histograms_every_below_one_is_refused_by_its_key() -> None:
+    with pytest.raises(ValueError, match=r"callback.histograms.every: expected at least 1 evaluation, found 0"):
+        Histograms(0)

@@ -1,0 +1,26 @@
+"""The YAML of each callback fits its class."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import yaml
+
+import nnlab.callback
+
+CONFIGS = Path(__file__).parents[2] / "configs/callback"
+
+
+@pytest.mark.parametrize(
+    ("option", "arguments"),
+    [("early_stopping", {"patience": 10, "min_delta": 0.0, "monitor": None}), ("histograms", {"every": 1})],
+)
+def test_yaml_option_has_every_argument_and_builds(option: str, arguments: dict[str, object]) -> None:
+    content = yaml.safe_load((CONFIGS / f"{option}.yaml").read_text())
+    target = content[option].pop("_target_")
+    assert content == {option: arguments}
+    module, _, name = target.rpartition(".")
+    assert module == "nnlab.callback"
+    kind = getattr(nnlab.callback, name)
+    assert list(inspect.signature(kind).parameters) == list(arguments)
+    kind(**arguments)

@@ -1,0 +1,251 @@
+"""What is logged is what tensorboard's own reader finds."""
+
+import io
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+from tensorboard.util.tensor_util import make_ndarray
+from torch import nn
+
+import nnlab.logger
+from nnlab.figure import confusion_matrix, png
+from nnlab.logger import Histogram, Image, Logger, Run, TensorBoard
+
+KINDS = ("scalars", "tensors", "images")
+
+
+def model() -> nn.Module:
+    body = nn.Sequential(nn.Linear(2, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1))
+    whole = nn.Sequential()
+    whole.add_module("body", body)
+    whole.add_module("output", nn.Linear(8, 3))
+    return whole
+
+
+def started(folder: Path, config: dict[str, Any] | None = None) -> TensorBoard:
+    logger = TensorBoard()
+    logger.start(Run(folder, config or {}, model(), np.zeros((1, 2), np.float32)))
+    return logger
+
+
+def read(folder: Path) -> EventAccumulator:
+    return EventAccumulator(str(folder), size_guidance=dict.fromkeys(KINDS, 0)).Reload()
+
+
+def points(folder: Path, tag: str) -> list[tuple[int, float]]:
+    return [(event.step, event.value) for event in read(folder).Scalars(tag)]
+
+
+def text(folder: Path) -> list[tuple[int, str]]:
+    events = read(folder).Tensors("config")
+    return [(event.step, make_ndarray(event.tensor_proto).item().decode()) for event in events]
+
+
+def as_tensorboard_shows(markdown: str) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of html5lib, within bleach
+        from tensorboard.plugin_util import markdown_to_safe_html
+    return str(markdown_to_safe_html(markdown))
+
+
+def test_scalars_many_steps_every_value_step_and_time_is_read_back(tmp_path: Path) -> None:
+    logger = started(tmp_path)
+    values = np.random.default_rng(0).normal(size=(2500, 3)).astype(np.float32)
+    for step, row in enumerate(values, 1):
+        logger.scalars(
+            step, dict(zip(["train/loss", "valid/loss", "optim/lr"], map(float, row), strict=True)), 0.5 * step
+        )
+    logger.close()
+    events = read(tmp_path)
+    assert sorted(events.Tags()["scalars"]) == ["optim/lr", "train/loss", "valid/loss"]
+    for column, tag in enumerate(["train/loss", "valid/loss", "optim/lr"]):
+        found = events.Scalars(tag)
+        assert [(event.step, event.wall_time) for event in found] == [(step, 0.5 * step) for step in range(1, 2501)]
+        np.testing.assert_array_equal([event.value for event in found], values[:, column])
+
+
+def test_scalars_non_finite_values_are_kept(tmp_path: Path) -> None:
+    logger = started(tmp_path)
+    for step, value in enumerate([np.nan, np.inf, -np.inf]):
+        logger.scalars(step, {"train/loss": value}, 0.0)
+    logger.close()
+    np.testing.assert_array_equal([value for _, value in points(tmp_path, "train/loss")], [np.nan, np.inf, -np.inf])
+
+
+def test_scalars_eight_values_cost_far_below_a_short_epoch(tmp_path: Path) -> None:
+    logger = started(tmp_path)
+    values = {f"train/metric_{number}": 0.1 * number for number in range(8)}
+    best_s = np.inf
+    for trial in range(5):
+        begin = time.perf_counter()
+        for step in range(200):
+            logger.scalars(200 * trial + step, values, 0.0)
+        best_s = min(best_s, (time.perf_counter() - begin) / 200)
+    logger.close()
+    assert best_s < 200e-6
+
+
+def test_start_fresh_run_file_lies_in_the_folder_and_holds_config_and_graph_at_once(tmp_path: Path) -> None:
+    started(tmp_path, {"seed": 3})
+    (path,) = tmp_path.iterdir()
+    assert path.name.startswith("events.out.tfevents.")
+    assert text(tmp_path) == [(0, "    seed: 3")]
+    assert read(tmp_path).Tags()["graph"]
+
+
+def test_layout_first_scalars_one_chart_a_metric_with_its_splits(tmp_path: Path) -> None:
+    logger = started(tmp_path)
+    for step in (1, 2):
+        logger.scalars(step, {"train/loss": 1, "valid/loss": 1, "train/f.1": 1, "valid/f.1": 1, "optim/lr": 1}, 0.0)
+    logger.close()
+    (event,) = read(tmp_path).Tensors("custom_scalars__config__")
+    (category,) = Layout.FromString(make_ndarray(event.tensor_proto).item()).category
+    assert {chart.title: list(chart.multiline.tag) for chart in category.chart} == {
+        "loss": ["^train/loss$", "^valid/loss$"],
+        "f.1": [r"^train/f\.1$", r"^valid/f\.1$"],
+    }
+
+
+def test_config_hostile_values_the_shown_page_holds_them_as_text(tmp_path: Path) -> None:
+    config = {"name": "```\n</code><script>alert(1)</script>\n# heading\n", "deep": {"list": [1, None, "$x$", 1e-3]}}
+    started(tmp_path, config)
+    ((_, shown),) = text(tmp_path)
+    html = as_tensorboard_shows(shown)
+    assert html.count("<pre>") == html.count("</code></pre>") == 1
+    assert "<script" not in html
+    assert "<h1" not in html
+    assert yaml.safe_load("\n".join(line[4:] for line in shown.split("\n"))) == config
+
+
+def test_graph_nested_model_one_node_a_layer_in_order_with_shapes(tmp_path: Path) -> None:
+    started(tmp_path)
+    graph: GraphDef = read(tmp_path).Graph()
+    assert [(node.name, node.op, list(node.input)) for node in graph.node] == [
+        ("(input)", "Input", []),
+        ("body/0", "Linear", ["(input)"]),
+        ("body/1", "BatchNorm1d", ["body/0"]),
+        ("body/2", "ReLU", ["body/1"]),
+        ("body/3", "Dropout", ["body/2"]),
+        ("output", "Linear", ["body/3"]),
+        ("(output)", "Output", ["output"]),
+    ]
+    shapes = [[dim.size for dim in node.attr["_output_shapes"].list.shape[0].dim] for node in graph.node]
+    assert shapes == [[-1, 2], [-1, 8], [-1, 8], [-1, 8], [-1, 8], [-1, 3], [-1, 3]]
+    nodes = {node.name: node for node in graph.node}
+    assert [dim.size for dim in nodes["output"].attr["weight"].shape.dim] == [3, 8]
+    assert "bias" not in nodes["body/0"].attr
+    assert set(nodes["body/1"].attr) >= {"weight", "bias", "running_mean", "running_var"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.random.default_rng(0).normal(size=(40, 25)),
+        np.linspace(-1, 1, 31, dtype=np.float32),
+        np.zeros(7),
+        np.array(2.5),
+        np.empty(0),
+    ],
+    ids=["normal", "edges", "equal", "scalar", "empty"],
+)
+def test_histogram_any_values_buckets_are_those_of_tensorboard(tmp_path: Path, values: np.ndarray) -> None:
+    logger = started(tmp_path)
+    logger.media(5, "weights/output.bias", Histogram(values))
+    logger.close()
+    (event,) = read(tmp_path).Tensors("weights/output.bias")
+    assert event.step == 5
+    expected = make_ndarray(histogram_pb("t", values).value[0].tensor)
+    np.testing.assert_allclose(make_ndarray(event.tensor_proto), expected, atol=1e-15)
+    assert read(tmp_path).PluginTagToContent("histograms") == {"weights/output.bias": b""}
+
+
+def test_histogram_non_finite_and_hardly_different_values_are_no_error(tmp_path: Path) -> None:
+    logger = started(tmp_path)
+    cases = {
+        "nan": (np.array([np.nan, 1.0, np.inf, 2.0]), 2),
+        "all": (np.full(3, np.nan), 0),
+        "close": (np.array([1.0, np.nextafter(1.0, 2.0)]), 2),
+        "tiny": (np.array([0.0, 5e-324]), 2),
+    }
+    for tag, (values, _) in cases.items():
+        logger.media(1, tag, Histogram(values))
+    logger.close()
+    for tag, (_, count) in cases.items():
+        (event,) = read(tmp_path).Tensors(tag)
+        assert make_ndarray(event.tensor_proto)[:, 2].sum() == count
+
+
+def test_image_figure_bytes_and_size_are_read_back(tmp_path: Path) -> None:
+    content, width, height = png(confusion_matrix(np.eye(2, dtype=int), ["a", "b"], "a run"))
+    logger = started(tmp_path)
+    logger.media(7, "figures/confusion", Image(content, width, height))
+    logger.close()
+    (event,) = read(tmp_path).Images("figures/confusion")
+    assert (event.step, event.width, event.height) == (7, width, height)
+    assert event.encoded_image_string == content
+
+
+def test_start_resumed_run_later_points_are_withdrawn_and_none_is_doubled(tmp_path: Path) -> None:
+    first = started(tmp_path, {"max_epochs": 3})
+    for step in (10, 20, 30):
+        first.scalars(step, {"train/loss": float(step)}, 0.0)
+    first.close()
+    second = started(tmp_path, {"max_epochs": 5})
+    for step in (20, 30, 40):
+        second.scalars(step, {"train/loss": float(-step)}, 0.0)
+    second.close()
+    assert points(tmp_path, "train/loss") == [(10, 10.0), (20, -20.0), (30, -30.0), (40, -40.0)]
+    assert text(tmp_path) == [(0, "    max_epochs: 3"), (20, "    max_epochs: 5")]
+    assert read(tmp_path).Tags()["graph"]
+    assert read(tmp_path).Tensors("custom_scalars__config__")
+
+
+def test_start_resumed_without_a_new_point_withdraws_nothing(tmp_path: Path) -> None:
+    first = started(tmp_path)
+    first.scalars(10, {"train/loss": 1.0}, 0.0)
+    first.close()
+    started(tmp_path).close()
+    assert points(tmp_path, "train/loss") == [(10, 1.0)]
+
+
+def test_close_without_start_or_twice_is_harmless(tmp_path: Path) -> None:
+    TensorBoard().close()
+    logger = started(tmp_path)
+    logger.close()
+    logger.close()
+
+
+def test_logger_package_import_brings_tensorboard_only_when_it_is_asked_for() -> None:
+    code = """
+import sys, nnlab.logger as logger
+print("tensorboard" in sys.modules)
+print(issubclass(logger.TensorBoard, logger.Logger))
+print({"tensorflow", "torch.utils.tensorboard", "fsspec"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "set()"]
+
+
+def test_logger_package_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Tensorboard'"):
+        _ = nnlab.logger.Tensorboard  # type: ignore[attr-defined]
+
+
+def test_yaml_tensorboard_builds_the_logger() -> None:
+    path = Path(__file__).parents[2] / "configs/logger/tensorboard.yaml"
+    option = yaml.safe_load(path.read_text())
+    assert option == {"tensorboard": {"_target_": "nnlab.logger.TensorBoard"}}
+    assert isinstance(TensorBoard(), Logger)
+    with io.StringIO(path.read_text()) as lines:
+        assert lines.readline().startswith("# ")
