@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torch import nn
 
+from nnlab import experiment
 from nnlab.cli import main
 from nnlab.folder import read_metrics
 
@@ -306,3 +307,16 @@ def test_config_is_written_for_hydra_tools_and_log_for_people(work):
     for words in ("INFO data", "gauss: binary", "INFO model", "completed: all steps are done"):
         assert words in log
     assert yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())["trainer"]["max_steps"] == 2
+
+
+def test_name_of_a_run_stands_in_its_result_from_the_start(work, monkeypatch):
+    seen = []
+
+    def look_then_finish(member, finish=experiment.finish):
+        seen.append(result_of(member.folder))
+        return finish(member)
+
+    monkeypatch.setattr(experiment, "finish", look_then_finish)
+    folder = run("name=mine", "data=gauss", "trainer.max_steps=2")
+    assert folder.parent.name == "mine"
+    assert (seen[0]["name"], seen[0]["status"]) == ("mine", "running")

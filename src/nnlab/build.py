@@ -212,9 +212,9 @@ def build(config: Node, choices: Mapping[str, Any], folder: Path | None, name: s
         "callbacks": lambda: _named(config, "callback"),
         "loggers": lambda: _named(config, "logger"),
     }
-    for name, make in makers.items():
+    for part, make in makers.items():
         with problems.collected():
-            parts[name] = make()
+            parts[part] = make()
     if dataset is not None and {"loss", "metrics"} <= parts.keys():
         with problems.collected():
             check_fit(dataset.task, parts["loss"][0], parts["metrics"], config["model"], choices)
@@ -256,9 +256,25 @@ def build_optimizer(config: Node, model: nn.Module, device: torch.device) -> tor
         given["fused"] = True
     no_decay = own.get("no_decay", [])
     groups = parameter_groups(model, no_decay) if no_decay else list(model.parameters())
-    made = call(node, ALLOWED["optim"], "optim", config["plugins"], params=groups, **given)
+    try:
+        made = call(node, ALLOWED["optim"], "optim", config["plugins"], params=groups, **given)
+    except ConfigError as error:
+        raise ConfigError(*(_with_key(problem, node) for problem in error.problems)) from error
     assert isinstance(made, torch.optim.Optimizer)
     return made
+
+
+#: what torch's messages call a hyper-parameter -> its name
+_TORCHS_WORDS = {"learning rate": "lr", "beta parameter": "betas", "epsilon": "eps", "eta values": "etas"}
+
+
+def _with_key(problem: str, node: Node) -> str:
+    """A complaint of torch's, which names no key, with the key in front."""
+    if not problem.startswith("optim: "):
+        return problem
+    words = {**_TORCHS_WORDS, **{key: key for key in node}}
+    key = next((name for text, name in words.items() if text in problem and name in node), None)
+    return f"optim.{key}: {problem.removeprefix('optim: ')}" if key else problem
 
 
 def _trainer(config: Node, parts: Mapping[str, Any], model: nn.Module, folder: Path | None, name: str) -> Trainer:

@@ -1,5 +1,6 @@
 """The verbs. No logic: each looks at its words and calls what does the work, imported only then."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if argv is None:
+        _print_whatever_the_terminal_can()
     words = list(sys.argv[1:] if argv is None else argv)
     if "COMP_LINE" in os.environ and words[:2] == ["--complete", "bash"]:
         from nnlab import completion
@@ -24,15 +27,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         return completion.complete()
     verb, rest = (words[0], words[1:]) if words else ("--help", [])
     try:
-        return _run(verb, rest)
+        code = _run(verb, rest)
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         # `nnlab list | head` closes the pipe early; that is no mistake of anybody's.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_what_is_left_to_print()
         return 0
-    except ValueError as error:
-        problems = error.problems if isinstance(error, ConfigError) else (str(error),)
-        print_problems(f"nnlab {verb}", problems)
+    except KeyboardInterrupt:
+        print(f"nnlab {verb}: interrupted", file=sys.stderr)
+        return 130
+    except ConfigError as error:
+        print_problems(f"nnlab {verb}", error.problems)
         return 2
+    except ValueError as error:
+        print_problems(f"nnlab {verb}", [str(error)])
+        return 2
+    except OSError as error:
+        print_problems(f"nnlab {verb}", [str(error)])
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_what_is_left_to_print()
+        return 1
+
+
+def _print_whatever_the_terminal_can() -> None:
+    """Let a terminal without some sign show a question mark in its place, rather than end in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _drop_what_is_left_to_print() -> None:
+    """Keep Python from writing it once more at the very end, where the error would be its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_problems(command: str, problems: Sequence[str]) -> None:
@@ -62,7 +91,8 @@ def _run(verb: str, words: list[str]) -> int:
         print(completion.script(words[0] if words else "bash"))
         return 0
     if verb not in _VERBS:
-        raise ConfigError(f"there is no verb {verb!r}{nearest(verb, list(_VERBS))}; `nnlab --help` shows them")
+        hint = nearest(verb, list(_VERBS)) or f"; there are {', '.join(_VERBS)}"
+        raise ConfigError(f"there is no verb {verb!r}{hint}")
     return _VERBS[verb](words)
 
 
@@ -73,7 +103,7 @@ def _train(words: list[str]) -> int:
     if "--help" in arguments.flags:
         from nnlab.help import train_page
 
-        print(train_page())
+        print(train_page(arguments.config_dirs))
         return 0
     from nnlab.command import train
 
@@ -81,23 +111,27 @@ def _train(words: list[str]) -> int:
 
 
 def _list(words: list[str]) -> int:
-    from nnlab.help import list_page
+    from nnlab.arguments import split_arguments
+    from nnlab.help import LIST_USAGE, list_page
 
-    if len(words) > 1:
-        raise ConfigError(f"list: expected one group at most, found {' '.join(words)}")
-    if words and words[0] in ("--help", "-h"):
-        words = []
-    print(list_page(words[0] if words else None))
+    arguments = split_arguments(words, known=("--help", "--config-dir"))
+    if "--help" in arguments.flags:
+        print(LIST_USAGE)
+        return 0
+    if len(arguments.overrides) > 1:
+        raise ConfigError(f"expected one group at most, found {' '.join(arguments.overrides)}")
+    print(list_page(arguments.overrides[0] if arguments.overrides else None, arguments.config_dirs))
     return 0
 
 
 def _show(what: str) -> Callable[[list[str]], int]:
     def show(words: list[str]) -> int:
         from nnlab.arguments import split_arguments
+        from nnlab.help import SHOW_USAGE
 
-        arguments = split_arguments(words)
+        arguments = split_arguments(words, known=("--help", "--config-dir"))
         if "--help" in arguments.flags:
-            print(f"usage: nnlab {what} [group=option] [key=value] …   (as for train; nothing is trained)")
+            print(SHOW_USAGE[what])
             return 0
         from nnlab import show as pages
         from nnlab.command import resolved_config

@@ -23,6 +23,8 @@ from nnlab.folder import FolderError, claim_folder, make_folder, member_name
 log = logging.getLogger("nnlab")
 
 OUTPUTS = Path("outputs")
+# A train.log that cannot be written must not bury the terminal in tracebacks; what could not be written is noted.
+logging.raiseExceptions = False
 #: what a run's status means for the exit code; signals have codes of their own
 FAILED = ("failed",)
 
@@ -60,8 +62,10 @@ def checked(arguments: Arguments, multirun: bool) -> Command:
     command = check(arguments.overrides, Library(arguments.config_dirs), multirun)
     if command.problems:
         problems = list(command.problems)
-        if not command.bad_groups and not multirun:
-            problems += _problems_of_values(arguments, command.good)
+        if not multirun:
+            found = _problems_of_values(arguments, command.good)
+            # Beside an option that does not exist stands the default one: only what was typed can be judged then.
+            problems += [text for text in found if not command.bad_groups or text.split(":")[0] in command.values]
         raise ConfigError(*dict.fromkeys(problems))
     return command
 
@@ -218,6 +222,9 @@ def _through_hydra(words: list[str], session: Session) -> int:
     try:
         with _hydra_errors():
             main()
+    except OSError as error:
+        # Hydra's own files and run.json come before anything is trained; later writes are guarded one by one.
+        raise FolderError(f"cannot write {error.filename or 'the run'}: {error.strerror or error}") from error
     finally:
         sys.argv = before
         _release_log_files()

@@ -70,7 +70,7 @@ class Option:
     @property
     def meaning(self) -> str:
         """What the first comment line says."""
-        for line in self.path.read_text().splitlines():
+        for line in self.path.read_text(encoding="utf-8").splitlines():
             if line.startswith("#") and not line.startswith("# @package"):
                 return line.lstrip("# ").strip()
         return ""
@@ -89,9 +89,10 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        content = yaml.load(path.read_text(), Loader=loader) or {}  # a safe loader, the C one where it was built
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: {error}") from None
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=loader) or {}  # a safe loader, the C one where it was built
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(content).__name__}")
     return content
@@ -101,12 +102,21 @@ class Library:
     """All groups and options that a command can choose from.
 
     Args:
-        extra: folders of the user's own configs (``--config-dir``), which come before nnlab's for new options.
+        extra: folders of the user's own configs (``--config-dir``).
+
+    Raises:
+        ConfigError: if such a folder has an option that nnlab has as well, which would be passed over.
     """
 
     def __init__(self, extra: Sequence[Path] = ()) -> None:
         self.folders = [config_folder(), *extra]
         self._options: dict[str, dict[str, Option]] = {}
+        doubles = [path for folder in extra for path in sorted(folder.glob("*/*.yaml")) if self._is_nnlabs(path)]
+        if doubles:
+            raise ConfigError(*(f"{path}: nnlab has {path.parent.name}={path.stem} too; rename it" for path in doubles))
+
+    def _is_nnlabs(self, path: Path) -> bool:
+        return (self.folders[0] / path.parent.name / path.name).is_file() and path.parent.parent != self.folders[0]
 
     @cached_property
     def root(self) -> dict[str, Any]:
@@ -127,7 +137,7 @@ class Library:
     def options(self, group: str) -> dict[str, Option]:
         """The options of a group by name, in alphabetical order."""
         if group not in self._options:
-            paths = {path.stem: path for folder in reversed(self.folders) for path in (folder / group).glob("*.yaml")}
+            paths = {path.stem: path for folder in self.folders for path in (folder / group).glob("*.yaml")}
             self._options[group] = {name: Option(group, name, paths[name]) for name in sorted(paths)}
         return self._options[group]
 
@@ -157,9 +167,18 @@ def choices_of(defaults: Sequence[Any]) -> dict[str, list[str]]:
     return chosen
 
 
-def nearest(word: str, names: Sequence[str]) -> str:
-    """A hint such as ``; did you mean optim?``, or an empty string if no name comes near."""
+def nearest(word: str, names: Sequence[str] | Mapping[str, str]) -> str:
+    """A hint such as ``; did you mean optim?``.
+
+    Args:
+        word: what was typed.
+        names: what there is; of a mapping, the keys are compared and the values shown.
+
+    Returns:
+        The hint, or an empty string if no name comes near.
+    """
     from difflib import get_close_matches
 
-    found = get_close_matches(word, names, n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
+    by_lower = {name.lower(): names[name] if isinstance(names, Mapping) else name for name in names}
+    shown = [by_lower[name] for name in get_close_matches(word.lower(), by_lower, n=3, cutoff=0.6)]
+    return f"; did you mean {' or '.join(shown)}?" if shown else ""

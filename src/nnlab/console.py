@@ -21,10 +21,11 @@ def header_lines(member: Member) -> dict[str, str]:
     built, trainer = member.built, member.built.trainer
     dataset = built.dataset
     rows = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    inputs = f"{len(dataset.input_names)} input{'s' * (len(dataset.input_names) != 1)}"
     outputs = f"{len(dataset.class_names)} classes" if dataset.class_names else ", ".join(dataset.target_names)
     threads = f", {trainer.threads} thread{'s' * (trainer.threads != 1)}" if trainer.device.type == "cpu" else ""
     return {
-        "data": f"{member.choices['data']}: {dataset.task}, {len(dataset.input_names)} inputs, {outputs}; {rows} rows",
+        "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows} rows",
         "model": describe_model(trainer.model),
         "loss": f"{_title(trainer.loss)}{_penalties(member.config)}; best epoch by {_monitor(member)}",
         "optimizer": f"{type(trainer.optimizer).__name__}, {_lr(member.config)}, schedule {member.choices['schedule']}",

@@ -1,6 +1,7 @@
 """A run from config to result: prepare, fit, finish. One run is the three for one member."""
 
 import hashlib
+import io
 import logging
 import platform
 import subprocess
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from nnlab.build import Built, build
 from nnlab.data.dataset import Dataset
-from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, write_json
+from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, write_atomic, write_json
 from nnlab.run_arrays import Arrays, arrays_after, arrays_before
 from nnlab.trainer import FitResult
 
@@ -114,9 +115,10 @@ def fit(members: Sequence[Member]) -> None:
             member.fitted = member.built.trainer.fit(member.splits["train"], valid, close_loggers=False)
         except Exception as error:
             if isinstance(error, ValueError) and not member.built.trainer.has_started:
-                member.refused = tuple(str(error).splitlines())
+                member.error, member.refused = str(error), tuple(str(error).splitlines())
+                continue
             member.error = f"{type(error).__name__}: {error}"
-            log.error("the run failed: %s", member.error)
+            log.error("the run failed: %s; train.log has the traceback", member.error)
             log.info("%s", traceback.format_exc())
 
 
@@ -134,11 +136,13 @@ def finish(member: Member) -> Result:
         content = _failed_content(member)
     else:
         content = fitted.to_json(member.name)
-        if fitted.best is not None and fitted.signal is None:
-            content["test"] = _test_metrics(member)
-            _draw(member, fitted)
         if fitted.status == "diverged" and member.config["trainer"]["on_divergence"] == "fail":
             content |= {"status": "failed", "error": f"diverged: {fitted.reason}"}
+        if fitted.best is not None and fitted.signal is None:
+            content["test"] = _test_metrics(member)
+            # Before the figures: they may fill the disk, or be what somebody interrupts.
+            trainer.sinks.result(content)
+            _draw(member, fitted)
     trainer.close()
     content["notes"] = list(trainer.notes)
     trainer.sinks.result(content)
@@ -176,7 +180,9 @@ def _draw(member: Member, fitted: FitResult) -> None:
         member.arrays |= arrays_after(member.built, member.splits, fitted, member.arrays)
         (member.folder / "arrays").mkdir(exist_ok=True)
         for name, arrays in member.arrays.items():
-            np.savez(member.folder / "arrays" / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+            payload = io.BytesIO()
+            np.savez(payload, **arrays)  # type: ignore[arg-type]
+            write_atomic(member.folder / "arrays" / f"{name}.npz", payload.getvalue())
         draw_figures(member.folder, member.name, member.arrays, fitted.history, sinks.media)
     except OSError as error:
         sinks.note(f"figures could not be written ({error.strerror or error})")

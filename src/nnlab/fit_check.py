@@ -6,6 +6,7 @@ from typing import Any
 from nnlab.config import ConfigError
 from nnlab.loss.base import Loss
 from nnlab.metric.base import Metric
+from nnlab.model.activation import ACTIVATIONS
 
 PROBABILITIES = ("sigmoid", "hardsigmoid")
 #: output activations that lie on both sides of zero: classes are coded -1 and 1 for least squares
@@ -51,8 +52,8 @@ def _loss_problems(task: str, loss: Loss, activation: Any, data: str, option: An
     name = f"loss={option}"
     if task not in loss.tasks:
         return [f"{name} does not fit {data}: it is for {_join(loss.tasks)}, the data are {task}; {_FITTING[task]}"]
-    if not isinstance(activation, str):
-        return []
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        return []  # a module of the user's choice, or a name that the model itself refuses
     found = f"model.output_activation={activation}"
     if loss.reads == "logit" and activation != "identity":
         instead = " or choose loss=bce_probability" if task == "binary" and activation in PROBABILITIES else ""

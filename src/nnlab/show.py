@@ -10,6 +10,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from nnlab.build import build_data, build_model
+from nnlab.config import ConfigError
 from nnlab.console import describe_model
 from nnlab.data.dataset import Dataset
 
@@ -41,8 +42,10 @@ def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     for name, split in dataset.splits.items():
         lines.append(f"  {name:<8} {len(split):,} rows{_class_counts(dataset, split.target)}")
     if dataset.valid is None:
-        lines.append("  valid    none: too small to split, so the best epoch is chosen by train/loss")
+        lines.append("  valid    none, so the best epoch is chosen by train/loss")
     batch = min(config["data"]["batch_size"], len(dataset.train))
+    if batch < 1:
+        raise ConfigError(f"data.batch_size: expected at least 1, found {batch}")
     lines.append(f"  batches  {-(-len(dataset.train) // batch):,} of {batch:,} rows an epoch")
     seen = preprocessing.inputs(dataset.train.inputs)
     tables = [
@@ -107,7 +110,9 @@ def _columns_table(title: str, names: tuple[str, ...], values: Tensor) -> Table:
     for index, name in enumerate(names[:MOST_COLUMNS]):
         values_of = shown[:, index]
         figures = (values_of.min(), values_of.mean(), values_of.std(correction=0), values_of.max())
-        table.add_row(name, *(f"{float(value):.4g}" for value in figures))
+        # A standardized column's mean is rounding noise.
+        tiny = 1e-6 * float(values_of.abs().max())
+        table.add_row(name, *(f"{0.0 if abs(float(value)) < tiny else float(value):.4g}" for value in figures))
     if len(names) > MOST_COLUMNS:
         table.add_row(f"… and {len(names) - MOST_COLUMNS} more")
     return table
@@ -121,7 +126,7 @@ def _text(table: Table) -> str:
 
 def _changes(config: Mapping[str, Any]) -> bool:
     data = config["data"]
-    return bool(data.get("expand")) or bool(data["standardize"]) or data["input_scale"] != 1
+    return bool(data.get("expand")) or bool(data.get("standardize")) or data.get("input_scale", 1) != 1
 
 
 def _class_counts(dataset: Dataset, target: Tensor) -> str:

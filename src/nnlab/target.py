@@ -30,6 +30,7 @@ class Allowed:
     nested: Mapping[str, "Allowed"] | None = None
 
 
+_NNLAB_SETS = ", nnlab sets it"
 REFUSED_KEYS = ("_args_", "_partial_", "_convert_", "_recursive_")
 
 
@@ -82,23 +83,45 @@ def check_target(path: Any, allowed: Allowed, key: str, plugins: Sequence[str]) 
     Raises:
         ConfigError: if it is absent or not allowed, saying what is.
     """
-    granted = (*allowed.modules, *plugins, *([allowed.functions] if allowed.functions else []))
+    key = f"{key}._target_"
+    granted = tuple(dict.fromkeys([*([allowed.functions] if allowed.functions else []), *allowed.modules, *plugins]))
     if not isinstance(path, str) or not any(path.startswith(f"{module}.") for module in granted):
         raise ConfigError(f"{key}: expected a target in {' or '.join(granted)}, found {path!r}; {_PLUGINS_HINT}")
-    target = resolve(path, f"{key}._target_")
-    home = getattr(target, "__module__", None) or ""
+    target = resolve(path, key)
+    if not inspect.isclass(target) and not inspect.isfunction(target):
+        raise ConfigError(f"{key}: expected a class or a function, found {path}, which is a {type(target).__name__}")
+    home = target.__module__ or ""
     if not any(home == module or home.startswith(f"{module}.") for module in granted):
-        raise ConfigError(f"{key}: {path} is really {home}.{getattr(target, '__qualname__', '?')}; {_PLUGINS_HINT}")
-    base = resolve_base(allowed.base)
-    if inspect.isclass(target) and issubclass(target, base) and base is not object and not inspect.isabstract(target):
+        raise ConfigError(f"{key}: {path} is really {home}.{target.__qualname__}; {_PLUGINS_HINT}")
+    if inspect.isfunction(target):
+        public = (allowed.functions, *plugins) if allowed.functions else ()
+        if any(_is_public(target, module) for module in public if module):
+            return target
+    elif _is_concrete(target, resolve_base(allowed.base)):
         return target
-    public = (allowed.functions, *plugins) if allowed.functions else ()
-    if inspect.isfunction(target) and any(_is_public(target, module) for module in public if module):
-        return target
-    raise ConfigError(f"{key}: expected a subclass of {allowed.base.replace(':', '.')}, found {path}")
+    elif undefined := sorted(getattr(target, "__abstractmethods__", ())):
+        raise ConfigError(f"{key}: {path} is abstract: it leaves {', '.join(undefined)} undefined")
+    raise ConfigError(f"{key}: expected {_expected(allowed)}, found {path}")
 
 
 _PLUGINS_HINT = "packages of your own are granted with plugins=[my_package]"
+
+
+def _is_concrete(target: type, base: type) -> bool:
+    """Whether a class derives from the base and is more than it; the base itself only where it is final."""
+    is_final = getattr(target, "__final__", False)
+    return (
+        base is not object
+        and issubclass(target, base)
+        and (is_final or (target is not base and not inspect.isabstract(target)))
+    )
+
+
+def _expected(allowed: Allowed) -> str:
+    kinds = [f"a public function of {allowed.functions}"] if allowed.functions else []
+    if allowed.base != "builtins:object":
+        kinds.insert(0, f"a subclass of {allowed.base.replace(':', '.')}")
+    return " or ".join(kinds)
 
 
 def resolve_base(path: str) -> type:
@@ -149,11 +172,35 @@ def call(node: Node, allowed: Allowed, key: str, plugins: Sequence[str], **given
     parameters = parameters_of(target)
     keys = bind(node, target, allowed, key, plugins, reserved=tuple(given))
     given = {name: value for name, value in given.items() if name in parameters}
+    missing = [name for name in _required(target) if name not in keys and name not in given]
+    if missing:
+        raise ConfigError(*(f"{key}.{name}: missing; {node['_target_']} needs it" for name in missing))
     try:
-        return target(**given, **keys)
-    except (ValueError, TypeError) as error:
+        made = target(**given, **keys)
+    except _ERRORS_OF_VALUES as error:
         known = ("data.", "model.", "trainer.", "device:", f"{key}.")
-        raise ConfigError(*(t if t.startswith(known) else f"{key}: {t}" for t in str(error).splitlines())) from error
+        text = str(error) or type(error).__name__
+        raise ConfigError(*(t if t.startswith(known) else f"{key}: {t}" for t in text.splitlines())) from error
+    return _as_promised(made, allowed, key, node)
+
+
+#: what a target raises for values that it cannot use; anything else is a fault in its code and keeps its traceback
+_ERRORS_OF_VALUES = (ValueError, TypeError, IndexError, RuntimeError, OverflowError, MemoryError)
+
+
+def _required(target: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(target).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.kind in named and p.default is inspect.Parameter.empty]
+
+
+def _as_promised(made: Any, allowed: Allowed, key: str, node: Node) -> Any:
+    """What a target gave, if it is of the group's base class, or a list of such."""
+    base = resolve_base(allowed.base)
+    if not all(isinstance(item, base) for item in (made if isinstance(made, list) else [made])):
+        name = allowed.base.rpartition(":")[2]
+        raise ConfigError(f"{key}: {node['_target_']} gave no {name} but {type(made).__name__}")
+    return made
 
 
 def bind(
@@ -184,7 +231,7 @@ def bind(
     keys = {name: value for name, value in node.items() if name != "_target_"}
     for name, value in keys.items():
         if name in REFUSED_KEYS or name in reserved:
-            raise ConfigError(f"{key}.{name}: cannot be set in a config")
+            raise ConfigError(f"{key}.{name}: cannot be set in a config{'' if name in REFUSED_KEYS else _NNLAB_SETS}")
         if name not in parameters:
             raise ConfigError(f"{key}.{name}: {node['_target_']} takes no such key{nearest(name, list(parameters))}")
         keys[name] = _nested(value, (allowed.nested or {}).get(name), f"{key}.{name}", plugins)

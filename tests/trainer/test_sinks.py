@@ -1,5 +1,6 @@
 """A disk that is really full: a small tmpfs, where this machine lets one be mounted."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import torch
 
 from nnlab import Trainer
 from nnlab.callback import Callback
+from nnlab.cli import main
 from nnlab.folder import read_metrics
 from nnlab.logger import TensorBoard
 from nnlab.loss import MSE
@@ -113,3 +115,23 @@ def test_logger_that_fails_is_let_go_and_noted_once(tmp_path):
     sinks.media(2, "tag", None)
     sinks.close()
     assert notes == ["logger Broken could not be written (Input/output error); training goes on without it"]
+
+
+def test_run_on_a_disk_that_fills_up_is_completed_and_says_what_is_missing(small_disk, capsys):
+    words = ["train", "data=moons", "trainer.max_epochs=60", "trainer.checkpoint_every=1ep"]
+    assert main([*words, f"hydra.run.dir={small_disk / 'run'}"]) == 0
+    result = json.loads((small_disk / "run" / "result.json").read_text())
+    assert result["status"] == "completed"
+    assert result["test"]["accuracy"] > 0.9
+    assert "figures could not be written (No space left on device)" in capsys.readouterr().out
+    assert len(read_metrics(small_disk / "run" / "metrics.csv")) == 60
+    assert not list(small_disk.rglob("*.tmp"))
+
+
+def test_run_on_a_disk_that_is_full_already_is_refused(small_disk, capsys):
+    (small_disk / "run").mkdir()
+    fill(small_disk)
+    assert main(["train", "data=moons", f"hydra.run.dir={small_disk / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert "No space left on device" in error
+    assert "Traceback" not in error

@@ -73,7 +73,8 @@ class Progress(Callback):
         left = (view.num_steps - step) / speed if speed else 0.0
         epoch = step * view.num_epochs // max(1, view.num_steps)
         width = len(str(view.num_epochs))
+        # A narrow terminal cuts the end off: what tells how far it is stands first.
         return (
-            f"epoch {epoch:>{width}}/{view.num_epochs}  {self._metrics}  {speed:,.0f} steps/s  "
-            f"{int(left // 60)}:{int(left % 60):02d} left"
+            f"epoch {epoch:>{width}}/{view.num_epochs}  {int(left // 60)}:{int(left % 60):02d} left  "
+            f"{speed:,.0f} steps/s  {self._metrics}"
         )

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nnlab.callback.base import Callback, FitView
-from nnlab.device import choose_threads, resolve_device
+from nnlab.device import choose_threads, keep_freed_memory, resolve_device
 from nnlab.gradient.autograd import Autograd
-from nnlab.gradient.base import Gradient, Precision
+from nnlab.gradient.base import Gradient
 from nnlab.logger.base import Logger, Run
 from nnlab.loss.base import Penalty
 from nnlab.loss.objective import Objective
@@ -28,12 +28,12 @@ from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.loop import run_loop
 from nnlab.trainer.plan import Cadence, Plan
+from nnlab.trainer.precision import PrecisionName, make_precision
 from nnlab.trainer.result import FitResult
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState
 from nnlab.trainer.step import StepParts
 
-PrecisionName = Literal["fp32", "fp64", "bf16", "fp16"]
 Which = Literal["best", "last"]
 
 
@@ -326,6 +326,7 @@ class Trainer:
         """torch's global settings for as long as this trainer works, put back afterwards."""
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
         torch.set_num_threads(self.threads)
+        keep_freed_memory()
         if self.deterministic:
             torch.use_deterministic_algorithms(True)
         try:
@@ -346,32 +347,6 @@ class Trainer:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derive(self.seed, "dropout"))
             yield
-
-
-def make_precision(name: str, device: torch.device, optimizer: torch.optim.Optimizer) -> Precision:
-    """What a precision's name stands for on a device.
-
-    Args:
-        name: ``fp32``, ``fp64``, ``bf16`` or ``fp16``.
-        device: where the model computes.
-        optimizer: L-BFGS cannot skip the steps that fp16 overflows.
-
-    Returns:
-        The precision.
-
-    Raises:
-        ValueError: for another name, fp16 on the CPU, or fp16 with L-BFGS.
-    """
-    if name == "fp16":
-        if device.type != "cuda":
-            raise ValueError("trainer.precision: fp16 needs a CUDA device; on the CPU use bf16, fp32 or fp64")
-        if isinstance(optimizer, torch.optim.LBFGS):
-            raise ValueError("trainer.precision: fp16 does not work with L-BFGS; use bf16 or fp32")
-        return Precision(torch.float32, torch.float16, device.type, torch.amp.GradScaler(device.type))
-    known = {"fp32": (torch.float32, None), "fp64": (torch.float64, None), "bf16": (torch.float32, torch.bfloat16)}
-    if name not in known:
-        raise ValueError(f"trainer.precision: expected one of {', '.join(known)}, fp16, found {name!r}")
-    return Precision(*known[name], device.type)
 
 
 def _linear_shapes(model: nn.Module) -> list[tuple[int, int]]:

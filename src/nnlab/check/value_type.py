@@ -39,12 +39,14 @@ def type_problem(value: Any, default: Any, annotation: Callable[[], Any]) -> str
             return None
     elif accepts(wanted, value):
         return None
-    names = [] if default is None else [_NAMES.get(type(default), type(default).__name__)]
-    return f"expected {' or '.join(dict.fromkeys([*names, *_names_of(wanted)]))}, found {shown(value)}"
+    names = _names_of(wanted) or [_NAMES.get(type(default), type(default).__name__)]
+    return f"expected {' or '.join(dict.fromkeys(names))}, found {shown(value)}"
 
 
 def shown(value: Any) -> str:
     """A value as it is typed in a command or in YAML, for messages."""
+    if isinstance(value, list):
+        return f"[{', '.join(shown(item) for item in value)}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
 
 

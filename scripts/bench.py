@@ -1,0 +1,52 @@
+"""Measures nnlab against the goals it has set itself; `bench.py SUBCOMMAND --help` says more.
+
+Each subcommand is a module beside this file, imported only when it is asked for, that offers ``add_arguments`` and
+``run``.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Subcommand(NamedTuple):
+    """Where a subcommand is, and what it measures in a line."""
+
+    module: str
+    about: str
+
+
+SUBCOMMANDS = {
+    "train": Subcommand("bench_train", "a training run against a hand-written torch loop and the notebook's loop"),
+    "startup": Subcommand("bench_startup", "how long whole commands take, and each figure"),
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one subcommand.
+
+    Args:
+        words: what was typed after the script's name.
+
+    Returns:
+        The exit code: 0; 1 if what was compared did not compute the same; 2 for a wrong command.
+    """
+    parser = argparse.ArgumentParser(prog="bench.py", description="Measure nnlab, side by side with its rivals.")
+    subparsers = parser.add_subparsers(dest="name", metavar="SUBCOMMAND")
+    chosen = next((word for word in words if word in SUBCOMMANDS), None)
+    for name, (module, about) in SUBCOMMANDS.items():
+        subparser = subparsers.add_parser(name, help=about, description=about)
+        if name == chosen:
+            importlib.import_module(module).add_arguments(subparser)
+    arguments = parser.parse_args(words)
+    if arguments.name is None:
+        parser.print_help()
+        return 0
+    code: int = importlib.import_module(SUBCOMMANDS[arguments.name].module).run(arguments)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""What Hydra composes from overrides, as plain values; what it refuses, in one line."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import hydra
+import yaml
+from hydra.errors import HydraException
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from nnlab.config import ConfigError, Library
+
+
+class Composition:
+    """A composed config.
+
+    Args:
+        library: the configs to choose from.
+        overrides: readable ones.
+        resolve: whether interpolations are replaced by what they come to.
+
+    Raises:
+        ConfigError: for what Hydra or OmegaConf refuses.
+    """
+
+    def __init__(self, library: Library, overrides: Sequence[str], resolve: bool = False) -> None:
+        self.overrides = list(overrides)
+        # Hydra's quoting is JSON's for quotes and backslashes.
+        paths = [json.dumps(f"file://{path.resolve()}", ensure_ascii=False) for path in library.folders[1:]]
+        search = [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
+        try:
+            with hydra.initialize_config_dir(str(library.folders[0]), version_base="1.3"):
+                config = hydra.compose("config", [*overrides, *search], return_hydra_config=True)
+                self.choices: dict[str, Any] = dict(config.hydra.runtime.choices)
+                with open_dict(config):
+                    del config["hydra"]
+                plain: Any = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_in_one_line(error)) from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(" ".join(str(error).split())) from error
+        self.config: dict[str, Any] = plain
+
+    def named(self, group: str) -> str:
+        """Such as ``optim=adam``."""
+        chosen = self.choices.get(group)
+        return f"{group}={chosen}" if isinstance(chosen, str) else group
+
+    def put(self, path: Sequence[str], value: Any) -> None:
+        """Set a value as an override would, so that later overrides see it."""
+        parent = self.config
+        for part in path[:-1]:
+            parent = parent.setdefault(part, {})
+        before = parent.get(path[-1])
+        parent[path[-1]] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, dict) else value
+
+
+def _in_one_line(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    key = getattr(cause, "full_key", None)
+    text = " ".join(str(cause).split("Config search path:")[0].split())
+    text = re.sub(r" (full_key|reference_type|object_type|sub_config)[:=].*", "", text)
+    return f"{key}: {text}" if key else text

@@ -1,0 +1,82 @@
+"""scripts/bench.py as a process: its tables, its check of the losses, its exit codes. Times are never asserted."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[2] / "scripts" / "bench.py"
+
+
+def run_bench(*words: str, code: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the script, or Python code that has it on its path."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(BENCH.parent), str(BENCH.parents[1] / "src")]),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-c", code] if code else [sys.executable, str(BENCH), *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def first_cells(output: str) -> list[str]:
+    """What the lines of the tables begin with."""
+    return re.findall(r"^  (\S+(?: \S+)*)", output, re.MULTILINE)
+
+
+def test_bench_without_arguments_prints_usage() -> None:
+    ended = run_bench()
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("usage: bench.py")
+    assert {"train", "startup"} <= set(re.findall(r"^ +(\w+) ", ended.stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize("words", [["trian"], ["startup", "--rounds", "0"]])
+def test_bench_with_a_wrong_command_exits_with_2(words: list[str]) -> None:
+    ended = run_bench(*words)
+    assert ended.returncode == 2
+    assert words[-1] in ended.stderr
+
+
+def test_train_small_run_has_every_row_and_equal_losses() -> None:
+    ended = run_bench("train", "--workload", "W1", "--rounds", "1", "--epochs-scale", "0.01")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    rows = first_cells(ended.stdout)
+    assert rows[:4] == ["way", "nnlab", "plain torch", "notebook"]
+    assert [row.split()[0:3] for row in rows[4:6]] == [["nnlab", "/", "plain"], ["notebook", "/", "nnlab"]]
+    assert "losses agree" in ended.stdout
+    assert re.search(r"machine +\S.*\d+ cores", ended.stdout)
+    assert re.search(r"torch \d+\.\d+\S*, \d+ threads", ended.stdout)
+    # 0.01 of 1,000 epochs, and 0.01 of the notebook's 40 is still one
+    assert re.search(r"nnlab +\d+ +10 ", ended.stdout)
+    assert re.search(r"notebook +\d+ +1 ", ended.stdout)
+
+
+#: the hand-written loop starts from other weights than nnlab
+OTHER_WEIGHTS = """
+import bench, bench_workloads as b
+same = b.Case.plain_model
+def other(case):
+    model = same(case)
+    model[0].weight.data += 0.1
+    return model
+b.Case.plain_model = other
+raise SystemExit(bench.main(["train", "--workload", "W1", "--rounds", "1", "--epochs-scale", "0.002"]))
+"""
+
+
+def test_train_with_other_initial_weights_reports_disagreement() -> None:
+    ended = run_bench(code=OTHER_WEIGHTS)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "losses DISAGREE" in ended.stdout
+
+
+def test_startup_small_run_has_every_row() -> None:
+    ended = run_bench("startup", "--rounds", "1", "--epochs-scale", "0.005")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    rows = first_cells(ended.stdout)
+    assert rows[:6] == ["command", "nnlab --help", "nnlab list", "nnlab train", "torch alone", "train - torch"]
+    kinds = {row.partition(" (")[0] for row in rows[7:]}
+    assert kinds == {"learning_curves", "fitted_curve", "decision_map", "confusion_matrix", "predicted_vs_true"}

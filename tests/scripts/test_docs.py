@@ -1,0 +1,29 @@
+"""Every command of README and docs is run again, and prints what the pages show."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", "docs/first-steps.md", "docs/trainer.md", "docs/meaning.md", "docs/reference.md"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are run through bash")
+def test_pages_show_what_their_commands_do():
+    answer = subprocess.run(
+        [sys.executable, "scripts/docs.py", "--check", *PAGES], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, f"{answer.stdout}{answer.stderr}\n`make docs` brings the pages up to date"
+
+
+def test_every_page_is_checked_and_every_link_leads_somewhere():
+    pages = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} | {"README.md"}
+    assert pages - {"docs/benchmarks.md"} == set(PAGES)
+    for page in pages:
+        text = (ROOT / page).read_text()
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"

@@ -1,0 +1,92 @@
+"""Every option of every group trains two steps as its YAML stands, alone but for its companions."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nnlab import experiment
+from nnlab.arguments import split_arguments
+from nnlab.cli import main
+from nnlab.command import resolved_config
+from nnlab.config import LIST_GROUPS, config_folder
+
+#: how many options each group has: one that is added or lost is noticed here
+COUNTS = {
+    "data": 18,
+    "model": 2,
+    "init": 11,
+    "loss": 10,
+    "metric": 9,
+    "optim": 11,
+    "schedule": 6,
+    "gradient": 1,
+    "trainer": 1,
+    "callback": 2,
+    "logger": 1,
+    "experiment": 3,
+}
+COMPANIONS = yaml.safe_load((Path(__file__).parent / "companions.yaml").read_text())
+FOUND = {
+    folder.name: sorted(path.stem for path in folder.glob("*.yaml"))
+    for folder in config_folder().iterdir()
+    if folder.is_dir() and folder.name != "hydra"
+}
+#: these two decide what is drawn, so they run whole, figures and all
+WHOLE = ("data", "experiment")
+SHORT = ["trainer.dry_run=true", "trainer.threads=1"]
+QUICK = [(group, name) for group in FOUND for name in FOUND[group] if group not in WHOLE]
+
+
+def test_every_group_has_the_options_that_are_counted_here():
+    assert {group: len(names) for group, names in FOUND.items()} == COUNTS
+
+
+def test_every_companion_is_of_an_option_that_exists():
+    assert all(name in FOUND[group] for group, names in COMPANIONS.items() for name in names)
+
+
+def words_for(group, name):
+    companions = COMPANIONS.get(group, {}).get(name, [])
+    data = [] if any(word.startswith("data=") for word in companions) else ["data=iris"]
+    return [f"{group}={name}", *data, *companions, *SHORT]
+
+
+@pytest.mark.parametrize(("group", "name"), QUICK, ids=lambda part: part)
+def test_option_trains_two_steps_as_its_yaml_stands(group, name, tmp_path):
+    words = words_for(group, name)
+    logger = [] if group == "logger" else ["logger=[]"]
+    config, choices = resolved_config(split_arguments([*words, *logger]))
+    content = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
+    set_here = {word.partition("=")[0].removeprefix(f"{group}.") for word in words if word.startswith(f"{group}.")}
+    node = config[group][name] if group in LIST_GROUPS else config[group]
+    expected = content[name] if group in LIST_GROUPS else content
+    # YAML 1.1 takes 1e-3 for a word; Hydra's YAML and everybody else take it for a number.
+    assert {key: str(value) for key, value in node.items() if key not in set_here} == {
+        key: str(value) for key, value in expected.items() if key not in set_here
+    }
+    member = experiment.prepare(config, choices, words, tmp_path, name)
+    experiment.fit([member])
+    assert member.error is None
+    assert (member.fitted.status, member.fitted.steps) == ("completed", 2)
+    last = member.fitted.history[-1]
+    assert math.isfinite(last["train/loss"])
+    if group == "metric" and name != "auto":
+        assert math.isfinite(last[f"train/{name}"])
+    member.built.trainer.close()
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in WHOLE for name in FOUND[group]])
+def test_data_and_experiments_run_whole_with_two_steps(group, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", f"{group}={name}", *SHORT, "logger=[]"]) == 0
+    (folder,) = Path("outputs", name).iterdir()
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["status"], result["steps"]) == ("completed", 2)
+    assert result["notes"] == [] or "no validation split" in " ".join(result["notes"])
+    assert (folder / "figures" / "learning_curves.png").stat().st_size > 1000
+    record = json.loads((folder / "run.json").read_text())
+    assert record["options"][group] == name
+    assert f"completed: {result['reason']}" in capsys.readouterr().out
