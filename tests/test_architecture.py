@@ -130,7 +130,6 @@ def test_modules_that_start_at_once_do_not_import_torch(module):
 #: functions that take values by names of their caller's
 NAMED_VALUES = {
     "target": ["call"],  # what only the run knows, such as num_inputs, has names that only the targets know
-    "trainer.trainer": ["_too_small"],  # the names are for its messages; nothing is passed on
 }
 
 

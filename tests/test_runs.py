@@ -320,3 +320,30 @@ def test_name_of_a_run_stands_in_its_result_from_the_start(work, monkeypatch):
     folder = run("name=mine", "data=gauss", "trainer.max_steps=2")
     assert folder.parent.name == "mine"
     assert (seen[0]["name"], seen[0]["status"]) == ("mine", "running")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["loss.class_weight=[1,2]"], "loss.class_weight: expected 3 numbers"),
+        (["trainer.monitor=valid/los"], "expected one of train/loss, train/accuracy, valid/loss"),
+        (["callback=early_stopping", "callback.early_stopping.monitor=valid/los"], "callback.early_stopping.monitor"),
+        (["model.norm=batch", "data.batch_size=9999"], "batch norm cannot normalize"),
+        (["optim.lr=-1"], "optim.lr: Invalid learning rate"),
+        (["-m", "data.batch_size=0", "seed=1,2"], "data.batch_size: expected at least 1"),
+        (["--cfg", "job", "--package", "optm"], ""),
+    ],
+)
+def test_mistake_that_only_building_finds_exits_with_2_and_leaves_nothing(words, message, work, capsys):
+    assert main(["train", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert os.listdir(work) == []
+
+
+def test_sweep_folder_is_never_used_for_a_second_sweep(work, capsys):
+    words = ["train", "-m", "data=gauss", "trainer.max_steps=1", "logger=[]", "hydra.sweep.dir=sweep"]
+    assert main([*words, "seed=1,2"]) == 0
+    before = sorted(os.listdir("sweep"))
+    assert main([*words, "seed=3,4"]) == 2
+    assert "already holds a sweep" in capsys.readouterr().err
+    assert sorted(os.listdir("sweep")) == before

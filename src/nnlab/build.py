@@ -227,6 +227,7 @@ def build(config: Node, choices: Mapping[str, Any], folder: Path | None, name: s
         if not problems.found:
             assert dataset is not None
             parts["readout"] = _readout(dataset, parts["preprocessing"], parts["loss"][0], config["model"])
+            _try_loss(dataset, parts["readout"], parts["loss"][0])
         # A device that is absent has been reported; the trainer's other values can still be checked.
         parts["trainer"] = _trainer({**config, "device": str(device)}, parts, model, folder, name)
     problems.raise_if_any()
@@ -315,6 +316,15 @@ def _readout(dataset: Dataset, preprocessing: Preprocessing, loss: Any, model: N
     negative = output_code(dataset.task, loss, model)
     output: Any = loss.reads
     return Readout(dataset.task, output, negative, *_target_moments(preprocessing))
+
+
+def _try_loss(dataset: Dataset, readout: Readout, loss: Any) -> None:
+    """Find on two rows what a loss only says when it is called, such as class weights of the wrong number."""
+    target = readout.encode(dataset.train.target[:2])
+    try:
+        loss(torch.full((len(target), dataset.num_outputs), 0.5), target)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(str(error) if str(error).startswith("loss.") else f"loss: {error}") from error
 
 
 def _target_moments(preprocessing: Preprocessing) -> tuple[torch.Tensor | None, torch.Tensor | None]:

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnlab.arguments import Arguments
 from nnlab.check import Command, check
+from nnlab.check.composition import Composition, in_one_line
 from nnlab.config import ConfigError, Library, config_folder
 from nnlab.folder import FolderError, claim_folder, make_folder, member_name
 
@@ -45,7 +46,11 @@ def train(arguments: Arguments) -> int:
     command = checked(arguments, multirun)
     flags = arguments.as_hydra_wants()
     if arguments.flags.keys() & {"--cfg", "--info", "--hydra-help", "--shell-completion"}:
-        return _through_hydra([*flags, *arguments.overrides], Session(command, None))
+        try:
+            return _through_hydra([*flags, *arguments.overrides], Session(command, None))
+        except SystemExit as ending:
+            # Hydra says what is wrong, such as an unknown --package, and ends with its own code.
+            return 2 if ending.code else 0
     if multirun:
         return _sweep(command, flags)
     folder, is_new = _run_folder(command)
@@ -60,22 +65,26 @@ def checked(arguments: Arguments, multirun: bool) -> Command:
         ConfigError: with every mistake; those that only building the parts can find are looked for as well.
     """
     command = check(arguments.overrides, Library(arguments.config_dirs), multirun)
-    if command.problems:
-        problems = list(command.problems)
-        if not multirun:
-            found = _problems_of_values(arguments, command.good)
-            # Beside an option that does not exist stands the default one: only what was typed can be judged then.
-            problems += [text for text in found if not command.bad_groups or text.split(":")[0] in command.values]
+    problems = list(command.problems)
+    if problems and not multirun:
+        found = _problems_of_values(arguments, command.good)
+        # Beside an option that does not exist stands the default one: only what was typed can be judged then.
+        problems += [text for text in found if not command.bad_groups or text.split(":")[0] in command.values]
+    elif multirun and not problems:
+        # What is wrong with a value that all members share ends the sweep before it begins.
+        found = _problems_of_values(arguments, command.first_member)
+        problems += [text for text in found if text.split(":")[0] in command.fixed]
+    if problems:
         raise ConfigError(*dict.fromkeys(problems))
     return command
 
 
-def _problems_of_values(arguments: Arguments, good: list[str]) -> tuple[str, ...]:
-    """What is wrong with the overrides that can be read, beside those that cannot."""
+def _problems_of_values(arguments: Arguments, overrides: list[str]) -> tuple[str, ...]:
+    """What building the parts finds wrong with overrides that can be read."""
     from nnlab.build import build
 
     try:
-        config, choices = composed(arguments.config_dirs, good)
+        config, choices = composed(arguments.config_dirs, overrides)
         build(config, choices, None, "")
     except ConfigError as error:
         return error.problems
@@ -105,14 +114,8 @@ def composed(config_dirs: list[Path], overrides: list[str]) -> tuple[dict[str, A
     Raises:
         ConfigError: if Hydra refuses something that the checks let through.
     """
-    register_resolvers()
-    paths = [f"file://{path.resolve()}" for path in config_dirs]
-    search = [f"hydra.searchpath={paths}"] if paths else []
-    with _hydra_errors(), hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = hydra.compose("config", [*overrides, *search], return_hydra_config=True)
-        choices = _choices(config.hydra.runtime.choices)
-        with _without_hydra(config):
-            return _plain(config), choices
+    composition = Composition(Library(config_dirs), overrides, resolve=True)
+    return composition.config, _choices(composition.choices)
 
 
 class Session:
@@ -187,7 +190,9 @@ class Session:
 def _sweep(command: Command, flags: list[str]) -> int:
     folder = None
     overrides = list(command.overrides)
-    if "hydra.sweep.dir" not in command.values:
+    if "hydra.sweep.dir" in command.values:
+        _refuse_used_sweep(Path(str(command.values["hydra.sweep.dir"])))
+    else:
         folder = make_folder(OUTPUTS / command.name)
         overrides.append(f"hydra.sweep.dir={_quoted(folder)}")
     if command.fixed and "hydra.job.config.override_dirname.exclude_keys" not in command.values:
@@ -200,6 +205,11 @@ def _sweep(command: Command, flags: list[str]) -> int:
             from nnlab.console import print_members
 
             print_members(session.console, session.results)
+
+
+def _refuse_used_sweep(folder: Path) -> None:
+    if (folder / "multirun.yaml").exists():
+        raise FolderError(f"{folder} already holds a sweep; another hydra.sweep.dir starts a new one")
 
 
 def _run_folder(command: Command) -> tuple[Path, bool]:
@@ -243,9 +253,7 @@ def _hydra_errors() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
-        text = " ".join(str(cause or error).split())
-        raise ConfigError(text) from error
+        raise ConfigError(in_one_line(error)) from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
         if before is not None:
@@ -308,8 +316,9 @@ def _remove_new(folder: Path) -> None:
     import shutil
 
     shutil.rmtree(folder)
-    if folder.parent != OUTPUTS and not any(folder.parent.iterdir()):
-        folder.parent.rmdir()
+    for parent in (folder.parent, OUTPUTS):
+        if not any(parent.iterdir()):
+            parent.rmdir()
 
 
 __all__ = ["FolderError", "checked", "composed", "resolved_config", "train"]

@@ -30,6 +30,7 @@ class Command:
         values: keys that are set, with their values as plain data, of a sweep the first.
         fixed: groups and keys that a sweep does not vary.
         name: the run's name: as set, else the experiment's, else the data set's.
+        first_member: the overrides of the run, or of a sweep's first member.
     """
 
     overrides: list[str]
@@ -40,6 +41,7 @@ class Command:
     values: dict[str, Any] = field(default_factory=dict)
     fixed: list[str] = field(default_factory=list)
     name: str = "run"
+    first_member: list[str] = field(default_factory=list)
 
     @property
     def plugins(self) -> list[str]:
@@ -199,6 +201,7 @@ def _check_whole(command: Command, typed: Sequence[Typed], checks: Sequence[Valu
     command.problems = list(dict.fromkeys(command.problems))
     # A sweep is called after its first member.
     first = found[0]
+    command.first_member = first.overrides
     command.name = str(first.config["name"] or first.choices.get("experiment") or first.choices.get("data"))
     for one in others:
         problem = None if one.is_hydras else checks[0].interpolation_problem(one, first.config)

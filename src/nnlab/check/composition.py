@@ -39,7 +39,7 @@ class Composition:
                     del config["hydra"]
                 plain: Any = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_in_one_line(error)) from error
+            raise ConfigError(in_one_line(error)) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(" ".join(str(error).split())) from error
         self.config: dict[str, Any] = plain
@@ -58,7 +58,8 @@ class Composition:
         parent[path[-1]] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, dict) else value
 
 
-def _in_one_line(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
+    """What Hydra or OmegaConf says, without its table of internals."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     key = getattr(cause, "full_key", None)
     text = " ".join(str(cause).split("Config search path:")[0].split())

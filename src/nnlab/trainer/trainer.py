@@ -121,11 +121,15 @@ class Trainer:
         name: str = "",
         hyperparameters: Mapping[str, Any] | None = None,
     ) -> None:
-        problems = _too_small(1, batch_size=batch_size, eval_every=eval_every, accumulate_steps=accumulate_steps)
-        problems += _too_small(0, max_epochs=max_epochs, max_steps=max_steps, overfit_batches=overfit_batches)
-        problems += _too_small(1, threads=threads)
+        problems = _too_small(1, {"data.batch_size": batch_size, "trainer.eval_every": eval_every})
+        problems += _too_small(1, {"trainer.accumulate_steps": accumulate_steps, "trainer.threads": threads})
+        problems += _too_small(0, {"trainer.max_epochs": max_epochs, "trainer.max_steps": max_steps})
+        problems += _too_small(0, {"trainer.overfit_batches": overfit_batches})
         if grad_clip_norm is not None and not grad_clip_norm > 0:
             problems.append(f"trainer.grad_clip_norm: expected a number > 0, or null for none, found {grad_clip_norm}")
+        possible = [f"{split}/{name}" for split in ("train", "valid") for name in ("loss", *(m.name for m in metrics))]
+        if monitor not in possible:
+            problems.append(f"trainer.monitor: expected one of {', '.join(possible)}, found {monitor!r}")
         if problems:
             raise ValueError("\n".join(problems))
         self.device = resolve_device(device)
@@ -285,9 +289,6 @@ class Trainer:
         )
 
     def _choose_monitor(self, splits: list[str]) -> str:
-        possible = [f"{split}/{name}" for split in ("train", "valid") for name in self.evaluator.names()]
-        if self.monitor not in possible:
-            raise ValueError(f"trainer.monitor: expected one of {', '.join(possible)}, found {self.monitor!r}")
         if self.monitor.partition("/")[0] not in ("train", *splits):
             self.sinks.note(f"no validation split: trainer.monitor falls back from {self.monitor} to train/loss")
             return "train/loss"
@@ -353,9 +354,9 @@ def _linear_shapes(model: nn.Module) -> list[tuple[int, int]]:
     return [(layer.in_features, layer.out_features) for layer in model.modules() if isinstance(layer, nn.Linear)]
 
 
-def _too_small(least: int, **values: int | None) -> list[str]:
+def _too_small(least: int, values: Mapping[str, int | None]) -> list[str]:
     return [
-        f"{'data' if name == 'batch_size' else 'trainer'}.{name}: expected at least {least}, found {value}"
+        f"{name}: expected at least {least}, found {value}"
         for name, value in values.items()
         if value is not None and value < least
     ]
