@@ -71,7 +71,7 @@ def print_summary(console: Console, result: Result) -> None:
         markup=False,
         soft_wrap=True,
     )
-    if content["best"]:
+    if content["best"] and content["final"]:
         console.print(_table(content))
     for note in content["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)

@@ -315,14 +315,27 @@ def test_no_epochs_evaluates_the_untrained_model_only():
     assert result.history[0]["train/mae"] == result.history[0]["valid/mae"]
 
 
+DIVERGING = {
+    "sgd 0.6": lambda p: torch.optim.SGD(p, lr=0.6),
+    "sgd 3": lambda p: torch.optim.SGD(p, lr=3.0),
+    "sgd 1e6": lambda p: torch.optim.SGD(p, lr=1e6),
+    "sgd 1e30": lambda p: torch.optim.SGD(p, lr=1e30),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.01, momentum=1.5, fused=True),
+    "adam": lambda p: torch.optim.Adam(p, lr=3e5),
+    "rprop": lambda p: torch.optim.Rprop(p, lr=1.0, etas=(0.5, 40.0), step_sizes=(1e-6, 1e30)),
+    "lbfgs": lambda p: torch.optim.LBFGS(p, lr=1e12, max_iter=2),
+}
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("lr", [0.6, 3.0, 1e6, 1e30])
-def test_divergence_finds_the_step_and_keeps_the_last_finite_parameters(lr, dropout):
+@pytest.mark.parametrize("name", DIVERGING)
+def test_divergence_finds_the_step_and_keeps_the_last_finite_parameters(name, dropout):
+    make = DIVERGING[name]
     x, y = rows()
     x, y = x * 30, y * 30
     model, twin = mlp(dropout=dropout, activation="relu"), mlp(dropout=dropout, activation="relu")
     keys = {"batch_size": 5, "shuffle": True, "seed": 3, "max_epochs": 20, "device": "cpu"}
-    trainer = Trainer(model, MSE(), sgd(model, lr=lr), **keys)
+    trainer = Trainer(model, MSE(), make(model.parameters()), **keys)
     result = trainer.fit((x, y), (x, y))
 
     states, losses = [], []
@@ -341,14 +354,15 @@ def test_divergence_finds_the_step_and_keeps_the_last_finite_parameters(lr, drop
             return value
 
     start = parameters(twin)
-    Trainer(twin, Remember(), sgd(twin, lr=lr), callbacks=[Spy()], **keys).fit((x, y), (x, y))
+    Trainer(twin, Remember(), make(twin.parameters()), callbacks=[Spy()], **keys).fit((x, y), (x, y))
     first_bad = next(i for i, value in enumerate(losses) if not math.isfinite(value))
     assert result.status == "diverged"
     assert result.diverged_at == first_bad + 1
     finite = [state for state in [start, *states[:first_bad]] if torch.isfinite(state).all()]
     assert torch.equal(parameters(model), finite[-1])
     assert "optim.lr" in result.reason
-    assert all(math.isfinite(value) for row in result.history for value in row.values())
+    assert all(math.isfinite(row["train/loss"]) for row in result.history)
+    assert result.final is None or all(math.isfinite(result.final[f"{split}/loss"]) for split in ("train", "valid"))
 
 
 def test_divergence_in_a_loader_goes_back_to_the_start_of_the_epoch():

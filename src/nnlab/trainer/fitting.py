@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -77,7 +77,6 @@ class Fitting:
         self._base_lrs = [float(group["lr"]) for group in self.parts.optimizer.param_groups]
         self._lr = math.nan
         self._start_s = time.monotonic()
-        self._epoch_start: dict[str, Any] = {}
         self._epoch_began = Progress()
         self._last_row = (0, self._start_s)
         self._step_callbacks = [c for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
@@ -86,7 +85,7 @@ class Fitting:
         """Before the first step of an epoch: remember where it starts, in case it has to be gone through again."""
         self.record.start(keeps_outputs=bool(self.evaluator.metrics) and self.plan.evaluates(self.progress.epoch))
         self._epoch_began = Progress(self.progress.epoch, self.progress.step, self.progress.batch)
-        self._epoch_start = self.state.take()
+        self.state.remember()
 
     def set_learning_rate(self) -> None:
         """Before a step: give the optimizer the rate that the schedule wants."""
@@ -216,7 +215,7 @@ class Fitting:
         """Repeat the epoch up to the step before the bad one, and stop earlier if parameters overflow first."""
         from nnlab.trainer.loop import updates
 
-        self.state.put_back(self._epoch_start)
+        self.state.go_back()
         if not self.batches.repeatable:
             return
         self.progress.epoch, self.progress.step = self._epoch_began.epoch, self._epoch_began.step
@@ -269,7 +268,12 @@ class Fitting:
         monitor = self.view.monitor
         if self.best is not None and not self.view.gain(monitor, value, float(self.best.row[monitor])) > 0:
             return
-        self.best = Best(row, copy_of(self.parts.model.state_dict()))
+        state = self.parts.model.state_dict()
+        if self.best is None:
+            self.best = Best(row, copy_of(state))
+            return
+        torch._foreach_copy_(list(self.best.state.values()), list(state.values()))
+        self.best = Best(row, self.best.state)
 
 
 def _gather(batches: Batches, side: int) -> Tensor:

@@ -1,5 +1,6 @@
 """How a training went."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,8 +39,12 @@ class FitResult:
 
     @property
     def final(self) -> Row | None:
-        """The last row, or None if there was no evaluation."""
-        return self.history[-1] if self.history else None
+        """The last row with finite losses, or None if there is none.
+
+        Just before a divergence the validation loss may overflow while the training loss is still a number.
+        """
+        finite = (row for row in reversed(self.history) if all(math.isfinite(row[key]) for key in _losses(row)))
+        return next(finite, None)
 
     def to_json(self, name: str) -> dict[str, Any]:
         """The content of ``result.json``.
@@ -64,3 +69,7 @@ class FitResult:
             "notes": list(self.notes),
             "error": None,
         }
+
+
+def _losses(row: Row) -> list[str]:
+    return [key for key in row if key.endswith("/loss")]

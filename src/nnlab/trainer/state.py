@@ -32,22 +32,64 @@ class TrainingState:
         self.schedule = schedule
         self.scaler = scaler
         self.generators = generators
+        self._model_tensors = list(model.state_dict().values())
+        self._remembered: list[Tensor] = []
+        self._rest: dict[str, Any] = {}
 
-    def take(self) -> dict[str, Any]:
-        """A copy of the state: nested dicts and lists of tensors and plain values."""
+    def remember(self) -> None:
+        """Keep the state for ``go_back``: as ``take``, but into tensors that are made once."""
+        tensors = self._tensors()
+        if tensors is None or [t.shape for t in tensors] != [t.shape for t in self._remembered]:
+            self._remembered = [tensor.detach().clone() for tensor in tensors or ()]
+        else:
+            torch._foreach_copy_(self._remembered, tensors)
+        self._rest = self._without_tensors() if tensors is not None else self.take()
+
+    def go_back(self) -> None:
+        """Return to the state that ``remember`` kept."""
+        if "model" in self._rest:
+            self.put_back(self._rest)
+            return
+        for state in self.optimizer.state.values():
+            if not self._rest["has_optimizer_state"]:
+                state.clear()
+        tensors = self._tensors()
+        assert tensors is not None
+        with torch.no_grad():
+            torch._foreach_copy_(tensors, self._remembered)
+        self._put_back_rest(self._rest)
+
+    def _tensors(self) -> list[Tensor] | None:
+        """Every tensor of model and optimizer, or None if the optimizer keeps other things as well (L-BFGS)."""
+        values = [value for state in self.optimizer.state.values() for value in state.values()]
+        if not all(isinstance(value, Tensor) for value in values):
+            return None
+        return self._model_tensors + values
+
+    def _without_tensors(self) -> dict[str, Any]:
         return {
-            "model": copy_of(self.model.state_dict()),
-            "optimizer": copy_of(self.optimizer.state_dict()),
+            "has_optimizer_state": any(self.optimizer.state.values()),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict() if self.scaler is not None else {},
             "generators": [generator.get_state() for generator in self.generators],
             "torch_generator": torch.get_rng_state(),
         }
 
+    def take(self) -> dict[str, Any]:
+        """A copy of the state: nested dicts and lists of tensors and plain values."""
+        return {
+            "model": copy_of(self.model.state_dict()),
+            "optimizer": copy_of(self.optimizer.state_dict()),
+            **self._without_tensors(),
+        }
+
     def put_back(self, state: dict[str, Any]) -> None:
         """Go back to a state that ``take`` gave; the state itself stays as it is."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(copy_of(state["optimizer"]))
+        self._put_back_rest(state)
+
+    def _put_back_rest(self, state: dict[str, Any]) -> None:
         self.schedule.load_state_dict(state["schedule"])
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])

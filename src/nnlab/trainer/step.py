@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nnlab.gradient.base import Gradient, Objective, Precision
 from nnlab.trainer.batches import Batch
+from nnlab.trainer.update import Update
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class StepParts:
     grad_clip_norm: float | None
 
     parameters: tuple[nn.Parameter, ...] = field(init=False)
+    update: Update = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "update", Update(self.optimizer))
         # Walking through the modules for them costs as much as a small layer.
         object.__setattr__(self, "parameters", tuple(self.model.parameters()))
 
@@ -68,7 +71,7 @@ def train_step(parts: StepParts, batches: Sequence[Batch]) -> tuple[Tensor, list
         evaluate()
         scaler = parts.precision.scaler
         if scaler is None:
-            optimizer.step()
+            parts.update()
         else:
             scaler.step(optimizer)
             scaler.update()

@@ -334,7 +334,8 @@ class Trainer:
             yield
         finally:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(deterministic)
+            if self.deterministic:  # the call imports much of torch's compiler
+                torch.use_deterministic_algorithms(deterministic)
 
     @contextmanager
     def _own_randomness(self, batches: Batches) -> Iterator[None]:
