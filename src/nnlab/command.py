@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,6 @@ from nnlab.folder import FolderError, claim_folder, make_folder, member_name
 log = logging.getLogger("nnlab")
 
 OUTPUTS = Path("outputs")
-# A train.log that cannot be written must not bury the terminal in tracebacks; what could not be written is noted.
-logging.raiseExceptions = False
 #: what a run's status means for the exit code; signals have codes of their own
 FAILED = ("failed",)
 
@@ -42,6 +40,8 @@ def train(arguments: Arguments) -> int:
     Raises:
         ConfigError: with every mistake in the command.
     """
+    # A train.log that cannot be written must not bury the terminal in tracebacks; what could not be written is noted.
+    logging.raiseExceptions = False
     multirun = "--multirun" in arguments.flags
     command = checked(arguments, multirun)
     flags = arguments.as_hydra_wants()
@@ -127,11 +127,11 @@ class Session:
     """
 
     def __init__(self, command: Command, new_folder: Path | None) -> None:
-        from rich.console import Console
+        from nnlab.console import Terminal
 
         self.command = command
         self.new_folder = new_folder
-        self.console = Console()
+        self.console = Terminal()
         self.results: list[Any] = []
         self.problems: tuple[str, ...] = ()
         self.exit_code = 0
@@ -317,7 +317,7 @@ def _remove_new(folder: Path) -> None:
 
     shutil.rmtree(folder)
     for parent in (folder.parent, OUTPUTS):
-        if not any(parent.iterdir()):
+        with suppress(OSError):  # another run has begun in it
             parent.rmdir()
 
 

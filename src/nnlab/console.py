@@ -1,7 +1,10 @@
 """What a run prints: a header before it, a table and what to type next after it."""
 
+import io
 import logging
+import os
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,15 @@ import nnlab
 from nnlab.experiment import Member, Result
 
 log = logging.getLogger("nnlab")
+
+
+class Terminal(Console):
+    """The console of a run: once nobody reads it (`nnlab train | head`), it is silent, and the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from here on."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def header_lines(member: Member) -> dict[str, str]:
@@ -72,7 +84,7 @@ def print_summary(console: Console, result: Result) -> None:
         soft_wrap=True,
     )
     if content["best"] and content["final"]:
-        console.print(_table(content))
+        print_table(console, _table(content))
     for note in content["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     _print_next(console, result.folder)
@@ -88,7 +100,25 @@ def print_members(console: Console, results: Sequence[Result]) -> None:
         shown = f"{best['metric']} {best['value']:.6g}" if best else "-"
         table.add_row(result.folder.name, result.status, shown, str(best.get("epoch", "-")), _number(test.get("loss")))
     console.print()
-    console.print(table)
+    print_table(console, table)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table as wide as it is: on a narrow terminal its lines wrap, and no number is cut."""
+    text = table_text(table, width=10_000)
+    console.print(text, end="", highlight=False, markup=False, soft_wrap=True)
+
+
+def table_text(table: Table, width: int) -> str:
+    """A table as plain lines.
+
+    Args:
+        table: without a box.
+        width: the most columns that a line may take.
+    """
+    printed = io.StringIO()
+    Console(file=printed, width=width).print(table)
+    return "".join(f"{line.rstrip()}\n" for line in printed.getvalue().splitlines())
 
 
 def _table(content: Mapping[str, Any]) -> Table:

@@ -189,8 +189,10 @@ def _draw(member: Member, fitted: FitResult) -> None:
 
 
 def _failed_content(member: Member) -> dict[str, Any]:
-    empty = FitResult("failed", member.error or "", 0, 0, 0.0, [], None, "")
-    return empty.to_json(member.name) | {"error": member.error}
+    reason = member.error or ""
+    so_far = member.built.trainer.result_so_far("failed", reason)
+    result = so_far or FitResult("failed", reason, 0, 0, 0.0, [], None, "")
+    return result.to_json(member.name) | {"error": member.error}
 
 
 def _run_record(member: Member) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def _about(dataset: Dataset, fitted: FitResult) -> Arrays:
         "input_names": np.array(dataset.input_names),
         "target_names": np.array(dataset.target_names),
         "class_names": np.array(dataset.class_names, dtype=str),
-        "best_epoch": np.array(fitted.best["epoch"] if fitted.best else -1),
+        "best_epoch": np.array(fitted.best["epoch"] if fitted.best else 0),
+        "best_step": np.array(fitted.best["step"] if fitted.best else 0),
     }
 
 

@@ -36,7 +36,7 @@ def figures_of(
     inputs, targets = [str(n) for n in about["input_names"]], [str(n) for n in about["target_names"]]
     classes = [str(n) for n in about["class_names"]]
     points = {split: (rows[split]["inputs"], rows[split]["target"]) for split in _shown(rows)}
-    at = f"epoch {best_epoch}"
+    at = f"epoch {best_epoch}" if best_epoch else f"step {int(about['best_step'])}"
     if "curve" in arrays:
         curve = arrays["curve"]
         for column, target in enumerate(targets):

@@ -1,21 +1,21 @@
 """The pages of `nnlab data` and `nnlab model`: what a run would train on, and what would be trained."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from nnlab.build import build_data, build_model
 from nnlab.config import ConfigError
-from nnlab.console import describe_model
+from nnlab.console import describe_model, table_text
 from nnlab.data.dataset import Dataset
 
 #: columns shown one by one; wider data sets show the first ones
 MOST_COLUMNS = 12
+#: of a page, in characters
+WIDTH = 110
 
 
 def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
@@ -54,7 +54,7 @@ def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     ]
     if dataset.task == "regression":
         tables.append(_columns_table("training targets", dataset.target_names, dataset.train.target))
-    return "\n".join([*lines, "", *(_text(table) for table in tables)]).rstrip()
+    return "\n".join([*lines, "", *(table_text(table, WIDTH) for table in tables)]).rstrip()
 
 
 def model_page(config: Mapping[str, Any]) -> str:
@@ -81,7 +81,7 @@ def model_page(config: Mapping[str, Any]) -> str:
         if not list(module.children()):
             count = sum(parameter.numel() for parameter in module.parameters())
             table.add_row(name, repr(module), shapes.get(name, "-"), f"{count:,}" if count else "")
-    return f"{describe_model(model)}\n\n{_text(table)}"
+    return f"{describe_model(model)}\n\n{table_text(table, WIDTH)}"
 
 
 def _output_shapes(model: nn.Module, num_inputs: int) -> dict[str, str]:
@@ -116,12 +116,6 @@ def _columns_table(title: str, names: tuple[str, ...], values: Tensor) -> Table:
     if len(names) > MOST_COLUMNS:
         table.add_row(f"… and {len(names) - MOST_COLUMNS} more")
     return table
-
-
-def _text(table: Table) -> str:
-    printed = io.StringIO()
-    Console(file=printed, width=110).print(table)
-    return "\n".join(line.rstrip() for line in printed.getvalue().splitlines()) + "\n"
 
 
 def _changes(config: Mapping[str, Any]) -> bool:

@@ -185,16 +185,26 @@ def plateau(**keys: Any) -> nnschedule.Plateau:
     ],
     ids=str,
 )
-def test_plateau_on_any_values_equals_torch(keys: dict[str, Any]) -> None:
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_plateau_on_any_values_equals_torch(mode: Any, keys: dict[str, Any]) -> None:
     schedule, descent = plateau(**keys), optimizer()
-    reference = lr_scheduler.ReduceLROnPlateau(descent, **{**PLATEAU, **keys})
+    reference = lr_scheduler.ReduceLROnPlateau(descent, mode=mode, **{**PLATEAU, **keys})
     reduced = False
     for epoch, value in enumerate(VALUES):
         assert schedule.learning_rate(BASE_LR, 10 * epoch, epoch) == descent.param_groups[0]["lr"]
-        schedule.observe(value)
+        schedule.observe(value, greater_is_better=mode == "max")
         reference.step(value)
         reduced = reduced or descent.param_groups[0]["lr"] < BASE_LR
     assert reduced == (keys != {"min_lr": 1.0})
+
+
+@pytest.mark.parametrize("value", [0.9, 0.0, -0.5])
+def test_plateau_on_a_metric_that_stays_where_it_is_reduces_the_rate(value: float) -> None:
+    for greater_is_better in (True, False):
+        schedule = plateau(patience=1, factor=0.1)
+        for _ in range(6):
+            schedule.observe(value, greater_is_better)
+        assert schedule.rate(1.0, 0) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("cut", range(30))

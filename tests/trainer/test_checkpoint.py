@@ -110,6 +110,18 @@ def test_two_newest_and_the_best_are_kept(tmp_path):
     assert [checkpoints.load(which)[0] for which in ("last", "previous", "best")] == [5, 4, 2]
 
 
+def test_file_that_has_a_name_never_changes_when_its_step_turns_out_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    whole = {"model": {"w": torch.ones(2)}, "optimizer": {"m": torch.zeros(2)}}
+    checkpoints.save(1, whole, None)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").glob("1.*")}
+    checkpoints.save(2, whole, (1, {"model": {"w": torch.ones(2)}}))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").glob("1.*")} == before
+    for which in ("best", "previous"):
+        for name, digest in json.loads((tmp_path / "checkpoints" / f"{which}.json").read_text())["sha256"].items():
+            assert hashlib.sha256(before[name]).hexdigest() == digest
+
+
 def test_missing_checkpoint_is_refused_naming_the_file(tmp_path):
     with pytest.raises(FolderError, match=r"last\.json"):
         Checkpoints(tmp_path).load("last")

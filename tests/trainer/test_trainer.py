@@ -16,7 +16,7 @@ from nnlab.loss import MSE, CrossEntropy, Penalty
 from nnlab.metric import MAE, R2, RMSE, Accuracy
 from nnlab.model import MLP
 from nnlab.optim import parameter_groups
-from nnlab.schedule import Cosine
+from nnlab.schedule import Cosine, Exponential
 from nnlab.seeding import epoch_order
 
 
@@ -355,14 +355,78 @@ def test_divergence_finds_the_step_and_keeps_the_last_finite_parameters(name, dr
 
     start = parameters(twin)
     Trainer(twin, Remember(), make(twin.parameters()), callbacks=[Spy()], **keys).fit((x, y), (x, y))
-    first_bad = next(i for i, value in enumerate(losses) if not math.isfinite(value))
+    bad = [i for i, value in enumerate(losses) if not math.isfinite(value)]
     assert result.status == "diverged"
-    assert result.diverged_at == first_bad + 1
+    # Without a bad training loss it was the update or the validation loss after the last step that overflowed.
+    first_bad = bad[0] if bad else len(losses)
+    assert result.diverged_at == (first_bad + 1 if bad else len(losses))
     finite = [state for state in [start, *states[:first_bad]] if torch.isfinite(state).all()]
     assert torch.equal(parameters(model), finite[-1])
     assert "optim.lr" in result.reason
-    assert all(math.isfinite(row["train/loss"]) for row in result.history)
-    assert result.final is None or all(math.isfinite(result.final[f"{split}/loss"]) for split in ("train", "valid"))
+    assert all(math.isfinite(row[f"{split}/loss"]) for row in result.history for split in ("train", "valid"))
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_update_that_overflows_is_divergence_at_its_step_and_is_never_kept(epochs, tmp_path):
+    x, y = rows(num=64)
+    model = nn.Linear(2, 1)
+    start = parameters(model)
+    trainer = Trainer(
+        model, MSE(), sgd(model, lr=3e38), batch_size=64, max_epochs=epochs, device="cpu", folder=tmp_path,
+        checkpoint_every=1,
+    )  # fmt: skip
+    result = trainer.fit((x, y), (x, y))
+    assert (result.status, result.diverged_at, result.steps) == ("diverged", 1, 0)
+    assert torch.equal(parameters(model), start)
+    assert result.best is None
+    assert [path.name for path in (tmp_path / "checkpoints").glob("*.safetensors")] == ["0.safetensors"]
+
+
+def test_large_finite_parameters_are_no_divergence():
+    model = nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.fill_(3e38)
+        model.bias.fill_(0.0)
+    zeros = torch.zeros(4, 2)
+    result = Trainer(model, nn.L1Loss(), sgd(model, lr=0.0), max_epochs=2).fit((zeros, zeros[:, :1]))
+    assert result.status == "completed"
+
+
+def test_every_parameter_group_follows_the_schedule():
+    x, y = rows()
+    model = mlp()
+    first, *others = model.parameters()
+    optimizer = torch.optim.SGD([{"params": [first], "lr": 0.0}, {"params": others, "lr": 0.1}])
+    schedule = Exponential(unit="epoch", warmup_steps=0, gamma=0.5)
+    Trainer(model, MSE(), optimizer, schedule=schedule, max_epochs=4).fit((x, y))
+    assert [group["lr"] for group in optimizer.param_groups] == [0.0, 0.0125]
+
+
+def test_second_fit_is_refused_with_what_to_do():
+    model = mlp()
+    trainer = Trainer(model, MSE(), sgd(model), max_epochs=1)
+    trainer.fit(rows())
+    with pytest.raises(ValueError, match="make a new Trainer"):
+        trainer.fit(rows())
+
+
+def test_overfit_batches_of_a_loader_are_always_its_first_ones():
+    x, y = rows()
+    loader = DataLoader(TensorDataset(x, y), batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(3))
+    seen = []
+
+    class Spy(nn.Linear):
+        def forward(self, inputs):
+            if self.training:
+                seen.append(inputs.clone())
+            return super().forward(inputs)
+
+    model = Spy(2, 1)
+    result = Trainer(model, MSE(), sgd(model), overfit_batches=2, max_epochs=3, device="cpu").fit(loader)
+    assert result.steps == 6
+    assert torch.equal(torch.cat(seen[:2]), torch.cat(seen[2:4]))
+    assert torch.equal(torch.cat(seen[:2]), torch.cat(seen[4:]))
+    assert any("32 rows" in note for note in result.notes)
 
 
 def test_divergence_in_a_loader_goes_back_to_the_start_of_the_epoch():

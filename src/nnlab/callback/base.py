@@ -32,9 +32,13 @@ class FitView:
     metrics: tuple[str, ...]
     growing: frozenset[str]
 
+    def grows(self, metric: str) -> bool:
+        """Whether a metric is the better the greater it is."""
+        return metric.partition("/")[2] in self.growing
+
     def gain(self, metric: str, value: float, best: float) -> float:
         """How much better a value of a metric is than another; negative if it is worse, NaN if either is."""
-        return value - best if metric.partition("/")[2] in self.growing else best - value
+        return value - best if self.grows(metric) else best - value
 
 
 class Callback(ABC):  # noqa: B024 - abstract as a type; each hook has a default that does nothing

@@ -64,11 +64,12 @@ class Schedule(ABC):
             num_epochs: epochs in the whole run.
         """
 
-    def observe(self, value: float) -> None:  # noqa: B027 - most do not react
+    def observe(self, value: float, greater_is_better: bool = False) -> None:  # noqa: B027 - most do not react
         """See the monitored metric after an evaluation; only schedules that react to it do anything.
 
         Args:
-            value: the metric, arranged so that smaller is better.
+            value: the metric.
+            greater_is_better: the metric's direction.
         """
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Down when the monitored metric stands still."""
 
+import math
 from typing import Any, Final, Literal, final
 
 from nnlab.schedule.base import Schedule, Unit
@@ -80,9 +81,9 @@ class Plateau(Schedule):
             rate = lower
         return rate
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: float, greater_is_better: bool = False) -> None:
         """See the monitored metric after an evaluation, as ``Schedule.observe``."""
-        if self._is_better(value):
+        if self._is_better(value, greater_is_better):
             self._best = value
             self._num_bad = 0
         else:
@@ -95,11 +96,12 @@ class Plateau(Schedule):
             self._cooldown_left = self.cooldown
             self._num_bad = 0
 
-    def _is_better(self, value: float) -> bool:
-        best = float("inf") if self._best is None else self._best
-        if self.threshold_mode == "rel":
-            return value < best * (1 - self.threshold)
-        return value < best - self.threshold
+    def _is_better(self, value: float, greater_is_better: bool) -> bool:
+        sign = 1 if greater_is_better else -1
+        if self._best is None:
+            return sign * value > -math.inf
+        margin = self.threshold * (abs(self._best) if self.threshold_mode == "rel" else 1)
+        return sign * (value - self._best) > margin
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values that a resumed run needs."""

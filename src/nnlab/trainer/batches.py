@@ -106,6 +106,27 @@ class LoaderBatches(Batches):
             yield Batch(*(place(tensor, self.device, self.dtype) for tensor in pair))
 
 
+@final
+class FixedBatches(Batches):
+    """A few batches, the same in every epoch.
+
+    Args:
+        batches: on the device.
+    """
+
+    repeatable = True
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self._batches = list(batches)
+        self.num_batches = len(self._batches)
+        self.num_rows = sum(len(batch.inputs) for batch in self._batches)
+
+    def epoch(self, epoch: int) -> list[Batch]:
+        """See ``Batches``."""
+        del epoch
+        return self._batches
+
+
 def place(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     """A tensor on a device; floating-point numbers in a dtype, class codes as they are."""
     if tensor.is_floating_point():

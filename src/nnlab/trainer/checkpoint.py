@@ -79,7 +79,8 @@ class Checkpoints:
         """
         self.folder.mkdir(exist_ok=True)
         if best is not None and best[0] != step and self._pointed(BEST) != best[0]:
-            self._point(BEST, best[0], self._write(*best))
+            # A state that was saved at that step has it already; a file that has a name never changes.
+            self._point(BEST, best[0], self._digests(best[0]) or self._write(*best))
         digests = self._write(step, state)
         if best is not None and best[0] == step:
             self._point(BEST, step, digests)
@@ -128,6 +129,13 @@ class Checkpoints:
 
     def _point(self, which: str, step: int, digests: dict[str, str]) -> None:
         write_json(self.folder / f"{which}.json", {"step": step, "sha256": digests})
+
+    def _digests(self, step: int) -> dict[str, str] | None:
+        for which in (LAST, PREVIOUS):
+            if self._pointed(which) == step:
+                digests: dict[str, str] = read_json(self.folder / f"{which}.json")["sha256"]
+                return digests
+        return None
 
     def _pointed(self, which: str) -> int | None:
         path = self.folder / f"{which}.json"

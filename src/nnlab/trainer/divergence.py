@@ -32,8 +32,13 @@ def first_non_finite(losses: Sequence[float], skips_overflow: bool) -> int | Non
 
 
 def is_finite(model: nn.Module) -> bool:
-    """Whether every parameter and buffer of a model is a finite number."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in model.state_dict().values())
+    """Whether every parameter and buffer of a model is a finite number; waits for the device."""
+    tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    if not tensors:
+        return True
+    # The largest magnitude of each: infinite or NaN as soon as one number is.
+    largest = [norm.double() for norm in torch._foreach_norm(tensors, math.inf)]
+    return math.isfinite(float(torch.stack(largest).max()))
 
 
 class LastFinite:

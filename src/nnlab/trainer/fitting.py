@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nnlab.callback.base import Callback, FitView
 from nnlab.trainer.batches import Batches
-from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite
+from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, is_finite
 from nnlab.trainer.evaluation import Evaluator, read
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
 from nnlab.trainer.plan import Cadence, Plan, Progress
@@ -75,7 +75,7 @@ class Fitting:
 
     def __post_init__(self) -> None:
         self._base_lrs = [float(group["lr"]) for group in self.parts.optimizer.param_groups]
-        self._lr = math.nan
+        self._rates: list[float] = []
         self._start_s = time.monotonic()
         self._epoch_began = Progress()
         self._last_row = (0, self._start_s)
@@ -90,12 +90,12 @@ class Fitting:
     def set_learning_rate(self) -> None:
         """Before a step: give the optimizer the rate that the schedule wants."""
         schedule, progress = self.state.schedule, self.progress
-        rate = schedule.learning_rate(self._base_lrs[0], progress.step, progress.epoch)
-        if rate == self._lr:
+        rates = [schedule.learning_rate(base_lr, progress.step, progress.epoch) for base_lr in self._base_lrs]
+        if rates == self._rates:
             return
-        self._lr = rate
-        for group, base_lr in zip(self.parts.optimizer.param_groups, self._base_lrs, strict=True):
-            group["lr"] = schedule.learning_rate(base_lr, progress.step, progress.epoch)
+        self._rates = rates
+        for group, rate in zip(self.parts.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
     def end_step(self) -> None:
         """After a step: count it and tell whoever watches single steps."""
@@ -112,18 +112,22 @@ class Fitting:
         """Whether the epoch that just ended, or was cut short by the last step, is evaluated."""
         return self.plan.evaluates(self._epoch_began.epoch)
 
-    def evaluate(self) -> str | None:
+    def evaluate(self) -> tuple[str, str] | None:
         """After an epoch: one row of metrics.
 
         Returns:
-            The reason why a callback asks to stop, or None.
+            Status and reason if the training ends here: a callback asks for it, or the validation loss overflowed. A
+            row that overflowed is discarded.
         """
         losses = self.record.losses()
         of_training = self.evaluator.of_outputs(*self.record.outputs()) if self.record.keeps_outputs else []
         row = self._row(self.record.mean_loss(losses), of_training)
-        # Measured from zero: smaller is better for every metric then.
-        self.state.schedule.observe(self.view.gain(self.view.monitor, 0.0, float(row[self.view.monitor])))
-        return self._publish(row)
+        if not all(math.isfinite(row[key]) for key in row if key.endswith("/loss")):
+            return "diverged", self._overflow("the validation loss was no longer a finite number", self.progress.step)
+        monitor = self.view.monitor
+        self.state.schedule.observe(float(row[monitor]), self.view.grows(monitor))
+        reason = self._publish(row)
+        return None if reason is None else ("early_stopped", reason)
 
     def evaluate_untrained(self) -> None:
         """One row for a training of no steps: every split in evaluation mode."""
@@ -187,19 +191,19 @@ class Fitting:
         )
 
     def has_diverged(self) -> bool:
-        """Whether a loss of this epoch is not finite; waits for the device."""
-        return self._first_bad(self.record.losses()) is not None
+        """Whether a loss of this epoch, or what its last update made of the parameters, is not finite."""
+        return self._first_bad(self.record.losses()) is not None or not is_finite(self.parts.model)
 
     def diverged(self) -> tuple[str, str]:
         """Find the step, go back to the last finite parameters, and say what to do."""
         losses = self.record.losses()
         index = self._first_bad(losses)
-        assert index is not None
-        self.diverged_at = self._epoch_began.step + index + 1
-        self._go_back_to(index)
-        self.progress.epoch = self._epoch_began.epoch
-        self.progress.step = self._epoch_began.step + index
-        self.progress.batch = self._epoch_began.batch + index
+        kept = self._go_back_to(len(losses) if index is None else index)
+        began, progress = self._epoch_began, self.progress
+        progress.epoch, progress.step, progress.batch = began.epoch, began.step + kept, began.batch + kept
+        if index is None:
+            return "diverged", self._overflow("the parameters were no longer finite numbers", began.step + kept + 1)
+        self.diverged_at = began.step + index + 1
         return "diverged", f"the loss was {losses[index]} at step {self.diverged_at}; {ADVICE}"
 
     def interrupted(self) -> tuple[str, str]:
@@ -211,23 +215,29 @@ class Fitting:
     def _first_bad(self, losses: Sequence[float]) -> int | None:
         return first_non_finite(losses, skips_overflow=self.parts.precision.scaler is not None)
 
-    def _go_back_to(self, index: int) -> None:
-        """Repeat the epoch up to the step before the bad one, and stop earlier if parameters overflow first."""
+    def _overflow(self, what: str, step: int) -> str:
+        self.diverged_at = step
+        return f"{what} after step {step}; {ADVICE}"
+
+    def _go_back_to(self, num_steps: int) -> int:
+        """Repeat the epoch's first steps, fewer if the parameters overflow before; returns how many were kept."""
         from nnlab.trainer.loop import updates
 
         self.state.go_back()
         if not self.batches.repeatable:
-            return
+            self.sinks.note("a DataLoader cannot be repeated: the parameters kept are those of the epoch's start")
+            return 0
         self.progress.epoch, self.progress.step = self._epoch_began.epoch, self._epoch_began.step
         last_finite = LastFinite(self.parts.model)
-        self._lr = math.nan
+        self._rates = []
         groups = updates(self.batches.epoch(self._epoch_began.epoch), self.accumulate_steps)
-        for _, batches in zip(range(index), groups, strict=False):
+        for kept, batches in zip(range(num_steps), groups, strict=False):
             self.set_learning_rate()
             train_step(self.parts, batches)
             self.progress.step += 1
             if not last_finite.check():
-                return
+                return kept
+        return num_steps
 
     def _row(self, train_loss: float, of_training: Sequence[Tensor]) -> Row:
         names = self.evaluator.names()[1:]

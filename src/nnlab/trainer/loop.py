@@ -36,9 +36,9 @@ def run_loop(fitting: Fitting) -> tuple[str, str]:
         if fitting.interrupt.received:
             return fitting.interrupted()
         if fitting.evaluation_is_due():
-            reason = fitting.evaluate()
-            if reason is not None:
-                return "early_stopped", reason
+            ending = fitting.evaluate()
+            if ending is not None:
+                return ending
     return "completed", "all epochs are done" if progress.epoch == plan.max_epochs else "all steps are done"
 
 

@@ -35,10 +35,15 @@ class Sinks:
         self._checkpoints = Checkpoints(folder) if folder is not None else None
         self._failed: set[str] = set()
 
-    def note(self, text: str) -> None:
-        """Say something in the log and in the result's notes."""
+    def note(self, text: str, level: int = logging.WARNING) -> None:
+        """Say something in the log and in the result's notes.
+
+        Args:
+            text: one sentence.
+            level: logging.INFO for what the header says as well, which a terminal need not show twice.
+        """
         self.notes.append(text)
-        log.warning(text)
+        log.log(level, text)
 
     @property
     def has_loggers(self) -> bool:

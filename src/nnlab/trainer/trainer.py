@@ -1,7 +1,10 @@
 """The Trainer: plain arguments in, a trained model and its history out."""
 
+import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -22,7 +25,7 @@ from nnlab.model.dropout import seed_dropout
 from nnlab.schedule.base import Schedule
 from nnlab.schedule.constant import Constant
 from nnlab.seeding import derive
-from nnlab.trainer.batches import Batches, Data, LoaderBatches, TensorBatches, place, tensors_of
+from nnlab.trainer.batches import Batches, Data, FixedBatches, LoaderBatches, TensorBatches, place, tensors_of
 from nnlab.trainer.evaluation import Evaluator, predict, read
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
@@ -162,6 +165,7 @@ class Trainer:
         self.objective = Objective(loss, penalty, weights) if penalty else loss
         self.evaluator = Evaluator(loss, self.metrics, readout or Readout.of_loss(loss))
         self.has_started = False
+        self._fitting_now: Fitting | None = None
         self._best_state: dict[str, Tensor] | None = None
 
     def fit(self, train: Data, valid: Data | None = None, *, close_loggers: bool = True) -> FitResult:
@@ -178,11 +182,12 @@ class Trainer:
         Raises:
             ValueError: for data that do not fit the settings.
         """
+        if self._fitting_now is not None:
+            raise ValueError("fit: this Trainer has been fitted; make a new Trainer, with a new optimizer, to train on")
         batches = self._batches(train)
         splits = {} if valid is None else {"valid": self._on_device(valid)}
         with Interrupt() as interrupt, self._settings(), self._own_randomness(batches):
-            fitting = self._fitting(batches, splits, interrupt)
-            self._best_state = None
+            fitting = self._fitting_now = self._fitting(batches, splits, interrupt)
             try:
                 self._start(fitting)
                 self.has_started = True
@@ -195,6 +200,15 @@ class Trainer:
                 if close_loggers:
                     self.close()
         return fitting.result(status, reason)
+
+    def result_so_far(self, status: str, reason: str) -> FitResult | None:
+        """How a training went that an error ended; None if none was begun.
+
+        Args:
+            status: ``failed``.
+            reason: the error.
+        """
+        return None if self._fitting_now is None else self._fitting_now.result(status, reason)
 
     def watch(self, callback: Callback) -> None:
         """Add a callback before ``fit``."""
@@ -290,13 +304,19 @@ class Trainer:
 
     def _choose_monitor(self, splits: list[str]) -> str:
         if self.monitor.partition("/")[0] not in ("train", *splits):
-            self.sinks.note(f"no validation split: trainer.monitor falls back from {self.monitor} to train/loss")
+            text = f"no validation split: trainer.monitor falls back from {self.monitor} to train/loss"
+            self.sinks.note(text, logging.INFO)
             return "train/loss"
         return self.monitor
 
     def _batches(self, train: Data) -> Batches:
         if isinstance(train, DataLoader):
-            return LoaderBatches(train, self.device, self.precision.dtype)
+            batches = LoaderBatches(train, self.device, self.precision.dtype)
+            if not self.overfit_batches:
+                return batches
+            fixed = FixedBatches(islice(batches.epoch(0), self.overfit_batches))
+            self.sinks.note(f"trainer.overfit_batches: training on {fixed.num_rows} rows only")
+            return fixed
         inputs, target = self._on_device(train)
         if self.overfit_batches:
             rows = self.overfit_batches * self.batch_size
@@ -329,6 +349,8 @@ class Trainer:
         torch.set_num_threads(self.threads)
         keep_freed_memory()
         if self.deterministic:
+            # cuBLAS repeats exactly only with a fixed workspace, which it reads at its first use.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         try:
             yield
