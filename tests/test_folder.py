@@ -107,6 +107,7 @@ def test_metrics_file_holds_floats_that_read_back_exactly(tmp_path):
     rows = [{"epoch": 1, "train/loss": 0.1 + 0.2, "x": 1e-300}, {"epoch": 2, "train/loss": math.nan, "x": 1 / 3}]
     for row in rows:
         file.append(row)
+    file.flush()
     text = (tmp_path / "metrics.csv").read_text().splitlines()
     assert text[:2] == ["epoch,train/loss,x", "1,0.30000000000000004,1e-300"]
     read = read_metrics(tmp_path / "metrics.csv")

@@ -68,6 +68,17 @@ def test_interrupted_sweep_starts_no_further_member(tmp_path):
     assert len([path for path in folder.parent.iterdir() if path.is_dir()]) == 1
 
 
+def test_reader_that_goes_away_ends_no_run(tmp_path):
+    command = [*NNLAB, "train", "data=moons", "trainer.max_epochs=3", "logger=[]"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert (process.wait(timeout=60), errors) == (0, "")
+    (result,) = tmp_path.glob("outputs/moons/*/result.json")
+    assert json.loads(result.read_text())["status"] == "completed"
+
+
 def test_wheel_installed_without_the_repository_trains(tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     answer = subprocess.run(build, capture_output=True, text=True, check=False)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from nnlab import experiment
+from nnlab.callback import EarlyStopping
 from nnlab.cli import main
 from nnlab.folder import read_metrics
 
@@ -243,6 +244,28 @@ def test_decision_map_array_is_what_the_model_decides(work):
     x, y = np.meshgrid(grid["x"], grid["y"])
     assert ((grid["codes"] == 1) == (x + y > 0)).mean() > 0.9
     assert grid["confidence"].min() >= 0.5
+
+
+def test_run_that_fails_on_the_way_keeps_its_account(work, monkeypatch, capsys):
+    def fail(self, view, epoch, step, metrics):
+        if epoch == 2:
+            raise ZeroDivisionError("in a callback")
+
+    monkeypatch.setattr(EarlyStopping, "on_evaluation", fail)
+    assert main(["train", "data=gauss", "trainer.max_epochs=5", "callback=early_stopping"]) == 1
+    folder = newest()
+    result = result_of(folder)
+    assert (result["status"], result["epochs"], result["steps"]) == ("failed", 2, 50)
+    assert "ZeroDivisionError: in a callback" in result["error"]
+    assert result["final"]["epoch"] == 2
+    assert "Traceback" in (folder / "train.log").read_text()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_summary_on_a_narrow_terminal_cuts_no_number(work, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    folder = run("data=gauss", "trainer.max_epochs=2")
+    assert f"{result_of(folder)['final']['valid/loss']:.6g}" in capsys.readouterr().out
 
 
 def test_multirun_makes_ordinary_run_folders_and_a_table(work, capsys):

@@ -179,21 +179,17 @@ class MetricsFile:
         self._size = 0
 
     def append(self, row: Mapping[str, float | int]) -> None:
-        """Add a row.
+        """Add a row; it is in the file after the next ``flush``.
 
         Args:
             row: the same columns in the same order every time. Floats are written in the shortest form that reads
                 back as the same number.
-
-        Raises:
-            OSError: if it could not be written; it is kept for the next try.
         """
         if not self._columns:
             self._columns = list(row)
             self._pending = _csv_line(self._columns)
         assert list(row) == self._columns
         self._pending += _csv_line([_shortest(value) for value in row.values()])
-        self.flush()
 
     def flush(self) -> None:
         """Try to write what is still held back.

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from nnlab.callback.base import Callback, FitView
 
-#: seconds between two drawings of the live line
-REFRESH_S = 0.1
+#: seconds between two drawings of the live line; one takes as long as a short epoch
+REFRESH_S = 0.5
 #: plain lines in a whole training
 NUM_LINES = 10
 

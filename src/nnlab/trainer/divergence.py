@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nnlab.trainer.state import copy_of
 
@@ -31,14 +31,18 @@ def first_non_finite(losses: Sequence[float], skips_overflow: bool) -> int | Non
     return bad[0]
 
 
-def is_finite(model: nn.Module) -> bool:
-    """Whether every parameter and buffer of a model is a finite number; waits for the device."""
-    tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+def is_finite(tensors: list[Tensor]) -> bool:
+    """Whether all numbers in some floating-point tensors of one dtype are finite; waits for the device."""
     if not tensors:
         return True
     # The largest magnitude of each: infinite or NaN as soon as one number is.
-    largest = [norm.double() for norm in torch._foreach_norm(tensors, math.inf)]
-    return math.isfinite(float(torch.stack(largest).max()))
+    largest = torch._foreach_norm(tensors, math.inf)
+    return math.isfinite(torch.stack(largest).max().item())
+
+
+def floating(model: nn.Module) -> list[Tensor]:
+    """A model's parameters and buffers that hold floating-point numbers, in the model's own memory."""
+    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
 
 
 class LastFinite:
@@ -50,11 +54,12 @@ class LastFinite:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+        self._tensors = floating(model)
         self._state = copy_of(model.state_dict())
 
     def check(self) -> bool:
         """After a step: whether the model is still finite; if not, it is put back to where it last was."""
-        if is_finite(self.model):
+        if is_finite(self._tensors):
             self._state = copy_of(self.model.state_dict())
             return True
         self.model.load_state_dict(self._state)

@@ -85,6 +85,9 @@ class Evaluator:
         with torch.no_grad():
             outputs = {reads: self.readout.read(reads, prediction) for reads in {m.reads for m in self.metrics}}
             truth = self.readout.target(target)
+            if "value" in outputs:
+                # Regression metrics count in float64; converting once serves all of them.
+                outputs["value"], truth = outputs["value"].double(), truth.double()
             return [metric(outputs[metric.reads], truth) for metric in self.metrics]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nnlab.callback.base import Callback, FitView
 from nnlab.trainer.batches import Batches
-from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, is_finite
+from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, floating, is_finite
 from nnlab.trainer.evaluation import Evaluator, read
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
 from nnlab.trainer.plan import Cadence, Plan, Progress
@@ -76,6 +76,7 @@ class Fitting:
     def __post_init__(self) -> None:
         self._base_lrs = [float(group["lr"]) for group in self.parts.optimizer.param_groups]
         self._rates: list[float] = []
+        self._floating = floating(self.parts.model)
         self._start_s = time.monotonic()
         self._epoch_began = Progress()
         self._last_row = (0, self._start_s)
@@ -192,7 +193,7 @@ class Fitting:
 
     def has_diverged(self) -> bool:
         """Whether a loss of this epoch, or what its last update made of the parameters, is not finite."""
-        return self._first_bad(self.record.losses()) is not None or not is_finite(self.parts.model)
+        return self._first_bad(self.record.losses()) is not None or not is_finite(self._floating)
 
     def diverged(self) -> tuple[str, str]:
         """Find the step, go back to the last finite parameters, and say what to do."""

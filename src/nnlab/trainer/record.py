@@ -17,6 +17,7 @@ class EpochRecord:
     def __init__(self) -> None:
         self._buffer: Tensor | None = None
         self._losses: list[Tensor] = []
+        self._read: list[float] = []
         self._sizes: list[int] = []
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
@@ -30,6 +31,7 @@ class EpochRecord:
         """
         self.keeps_outputs = keeps_outputs
         self._losses.clear()
+        self._read = []
         self._sizes.clear()
         self._outputs.clear()
         self._targets.clear()
@@ -49,8 +51,10 @@ class EpochRecord:
             self._targets.extend(batch.target for batch in batches)
 
     def losses(self) -> list[float]:
-        """The objective of each step so far; waits for the device."""
-        return torch.stack(self._losses).tolist() if self._losses else []
+        """The objective of each step so far; waits for the device, once for the same steps."""
+        if len(self._read) != len(self._losses):
+            self._read = torch.stack(self._losses).tolist()
+        return self._read
 
     def mean_loss(self, losses: Sequence[float]) -> float:
         """The mean over samples: each step's loss weighted by its rows.

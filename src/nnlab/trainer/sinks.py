@@ -1,6 +1,8 @@
 """Where a training writes: metrics.csv, loggers, checkpoints. None of them can end it."""
 
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -10,6 +12,9 @@ from nnlab.logger.base import Logger, Media, Run
 from nnlab.trainer.checkpoint import Checkpoints
 
 log = logging.getLogger("nnlab")
+
+#: seconds between two writes of rows to metrics.csv; every row is there at each checkpoint and at the end
+FLUSH_S = 0.5
 
 
 @final
@@ -33,6 +38,7 @@ class Sinks:
         self._loggers = list(loggers)
         self._metrics = MetricsFile(folder / METRICS_FILE) if folder is not None else None
         self._checkpoints = Checkpoints(folder) if folder is not None else None
+        self._flushed_s = -math.inf
         self._failed: set[str] = set()
 
     def note(self, text: str, level: int = logging.WARNING) -> None:
@@ -64,7 +70,11 @@ class Sinks:
         """
         metrics = self._metrics
         if metrics is not None:
-            self._attempt("metrics.csv", lambda: metrics.append(row))
+            metrics.append(row)
+            now = time.monotonic()
+            if now - self._flushed_s >= FLUSH_S:
+                self._flushed_s = now
+                self._attempt("metrics.csv", metrics.flush)
         self._each_logger(lambda logger: logger.scalars(int(row["step"]), scalars, time_s))
 
     def media(self, step: int, tag: str, item: Media) -> None:
