@@ -73,7 +73,8 @@ def test_reader_that_goes_away_ends_no_run(tmp_path):
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()
     process.stdout.close()
-    errors = process.stderr.read()
+    with process.stderr:
+        errors = process.stderr.read()
     assert (process.wait(timeout=60), errors) == (0, "")
     (result,) = tmp_path.glob("outputs/moons/*/result.json")
     assert json.loads(result.read_text())["status"] == "completed"
