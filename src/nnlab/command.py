@@ -275,15 +275,6 @@ def _choices(choices: Mapping[str, Any]) -> dict[str, Any]:
     return {str(group): option for group, option in plain.items() if not str(group).startswith("hydra/")}
 
 
-@contextmanager
-def _without_hydra(config: DictConfig) -> Iterator[None]:
-    from omegaconf import open_dict
-
-    with open_dict(config):
-        del config["hydra"]
-        yield
-
-
 def _plain(config: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)

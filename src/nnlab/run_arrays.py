@@ -1,7 +1,6 @@
 """What a run's figures are drawn from: predictions on grids and on rows, as plain arrays."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import torch
@@ -104,7 +103,7 @@ def _outputs(built: Built, inputs: np.ndarray, checkpoint: Which) -> Tensor:
     return built.trainer.predict(built.preprocessing.inputs(torch.from_numpy(inputs)), checkpoint=checkpoint)
 
 
-def _values(built: Built, inputs: np.ndarray, checkpoint: Literal["best", "last"]) -> np.ndarray:
+def _values(built: Built, inputs: np.ndarray, checkpoint: Which) -> np.ndarray:
     return built.readout.value(_outputs(built, inputs, checkpoint)).numpy()
 
 

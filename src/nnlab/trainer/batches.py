@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple, final
 
 import torch
@@ -125,6 +126,13 @@ class FixedBatches(Batches):
         """See ``Batches``."""
         del epoch
         return self._batches
+
+
+def updates(batches: Iterable[Batch], accumulate_steps: int) -> Iterator[list[Batch]]:
+    """Batches in groups of ``accumulate_steps``, one group an update; the last group holds the rest."""
+    iterator = iter(batches)
+    while group := list(islice(iterator, accumulate_steps)):
+        yield group
 
 
 def place(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

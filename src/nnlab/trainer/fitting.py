@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nnlab.callback.base import Callback, FitView
-from nnlab.trainer.batches import Batches
+from nnlab.trainer.batches import Batches, updates
 from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, floating, is_finite
 from nnlab.trainer.evaluation import Evaluator, read
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
@@ -222,8 +222,6 @@ class Fitting:
 
     def _go_back_to(self, num_steps: int) -> int:
         """Repeat the epoch's first steps, fewer if the parameters overflow before; returns how many were kept."""
-        from nnlab.trainer.loop import updates
-
         self.state.go_back()
         if not self.batches.repeatable:
             self.sinks.note("a DataLoader cannot be repeated: the parameters kept are those of the epoch's start")

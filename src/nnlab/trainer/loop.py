@@ -1,9 +1,6 @@
 """THE loop. Parts decide their own cadence; the loop only calls them."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
-
-from nnlab.trainer.batches import Batch
+from nnlab.trainer.batches import updates
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.step import train_step
 
@@ -40,10 +37,3 @@ def run_loop(fitting: Fitting) -> tuple[str, str]:
             if ending is not None:
                 return ending
     return "completed", "all epochs are done" if progress.epoch == plan.max_epochs else "all steps are done"
-
-
-def updates(batches: Iterable[Batch], accumulate_steps: int) -> Iterator[list[Batch]]:
-    """Batches in groups of ``accumulate_steps``, one group an update; the last group holds the rest."""
-    iterator = iter(batches)
-    while group := list(islice(iterator, accumulate_steps)):
-        yield group
