@@ -42,6 +42,8 @@ EXCEPTIONS = {
     ("trainer.trainer", "schedule.constant"),
     ("trainer.trainer", "gradient.autograd"),
     ("trainer.trainer", "model.dropout"),
+    # what turns any figure, whatever it shows, into a picture
+    ("trainer.sinks", "figure.png"),
 }
 #: the package's own face, which imports what it shows only when it is asked for it
 FACE = {("", "trainer")}

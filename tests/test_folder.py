@@ -7,7 +7,7 @@ import pytest
 
 from nnlab.folder import (
     FolderError,
-    MetricsFile,
+    TableFile,
     claim_folder,
     make_folder,
     member_name,
@@ -103,7 +103,7 @@ def test_read_json_names_the_file_that_is_missing_or_damaged(content, words, tmp
 
 
 def test_metrics_file_holds_floats_that_read_back_exactly(tmp_path):
-    file = MetricsFile(tmp_path / "metrics.csv")
+    file = TableFile(tmp_path / "metrics.csv")
     rows = [{"epoch": 1, "train/loss": 0.1 + 0.2, "x": 1e-300}, {"epoch": 2, "train/loss": math.nan, "x": 1 / 3}]
     for row in rows:
         file.append(row)

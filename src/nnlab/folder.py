@@ -163,8 +163,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-class MetricsFile:
-    """``metrics.csv``: one row for each evaluation, whole lines only.
+class TableFile:
+    """A CSV file that grows row by row, such as ``metrics.csv``: whole lines only.
 
     Rows that cannot be written (a full disk) are kept and written as soon as there is room again.
 
@@ -178,12 +178,12 @@ class MetricsFile:
         self._pending = ""
         self._size = 0
 
-    def append(self, row: Mapping[str, float | int]) -> None:
+    def append(self, row: Mapping[str, float | int | None]) -> None:
         """Add a row; it is in the file after the next ``flush``.
 
         Args:
             row: the same columns in the same order every time. Floats are written in the shortest form that reads
-                back as the same number.
+                back as the same number, None as an empty cell.
         """
         if not self._columns:
             self._columns = list(row)
@@ -219,7 +219,9 @@ def _csv_line(cells: Sequence[str]) -> str:
     return line.getvalue()
 
 
-def _shortest(value: float | int) -> str:
+def _shortest(value: float | int | None) -> str:
+    if value is None:
+        return ""
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 

@@ -1,22 +1,41 @@
 """Which histograms are logged, when, and that they are copies."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from nnlab.callback import FitView, Histograms
-from nnlab.logger import Histogram, Media
+from nnlab.logger import Histogram, Logger, Media, Run
+from nnlab.trainer.sinks import Sinks
 
 Logged = list[tuple[int, str, Media]]
+
+
+class Kept(Logger):
+    """Keeps the media that it gets."""
+
+    def __init__(self, items: Logged) -> None:
+        self.items = items
+
+    def start(self, run: Run) -> None: ...
+
+    def scalars(self, step: int, values: Mapping[str, float], time_s: float) -> None: ...
+
+    def media(self, step: int, tag: str, item: Media) -> None:
+        self.items.append((step, tag, item))
+
+    def close(self) -> None: ...
 
 
 def logged(callback: Histograms, model: nn.Module, evaluations: range) -> Logged:
     items: Logged = []
     view = FitView(
         model,
+        Sinks(None, [Kept(items)], [], ""),
         "valid/loss",
-        lambda step, tag, item: items.append((step, tag, item)),
         num_epochs=9,
         num_steps=90,
         metrics=("train/loss", "valid/loss"),

@@ -341,7 +341,7 @@ def test_divergence_finds_the_step_and_keeps_the_last_finite_parameters(name, dr
     states, losses = [], []
 
     class Spy(Callback):
-        def on_step_end(self, view, step):
+        def on_step_end(self, view, step, loss):
             states.append(parameters(view.model))
 
     class Remember(MSE.__mro__[1]):
@@ -450,7 +450,7 @@ def test_divergence_in_a_loader_goes_back_to_the_start_of_the_epoch():
 )
 def test_signal_ends_after_the_step_and_saves(number, status, tmp_path):
     class Send(Callback):
-        def on_step_end(self, view, step):
+        def on_step_end(self, view, step, loss):
             if step == 6:
                 os.kill(os.getpid(), number)
 

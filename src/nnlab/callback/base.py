@@ -1,13 +1,35 @@
 """What every callback offers: four hooks, each of which may stay as it is."""
 
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from nnlab.logger.base import Media
+
+if TYPE_CHECKING:  # matplotlib takes half a second, which only those who draw shall pay
+    from matplotlib.figure import Figure
+
+
+class Outlet(Protocol):
+    """Where a callback may send something. A full disk costs what cannot be written, never the training."""
+
+    def media(self, step: int, tag: str, item: Media) -> None:
+        """Send a histogram or a picture to every logger."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Send named numbers to every logger."""
+
+    def table_row(self, name: str, row: Mapping[str, float | int | None]) -> None:
+        """Add a row to ``<name>.csv`` in the run's folder: the same columns every time, None for an empty cell."""
+
+    def figure(self, step: int, name: str, figure: "Figure") -> None:
+        """Draw ``figures/<name>.png``, and the same picture for every logger."""
+
+    def say(self, text: str) -> None:
+        """Put one sentence into the log, the notes of ``result.json`` and the summary."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +38,8 @@ class FitView:
 
     Args:
         model: the model that trains, gradients of the last step included.
+        out: where to send what the callback finds.
         monitor: the metric that selects, such as ``valid/loss``.
-        log: sends a histogram or a picture to every logger: ``log(step, tag, item)``.
         num_epochs: epochs in the whole training, if nothing ends it earlier.
         num_steps: optimizer steps in the whole training, if nothing ends it earlier.
         metrics: the metrics that every evaluation has, such as ``train/loss`` and ``valid/accuracy``.
@@ -25,8 +47,8 @@ class FitView:
     """
 
     model: nn.Module
+    out: Outlet
     monitor: str
-    log: Callable[[int, str, Media], None]
     num_epochs: int
     num_steps: int
     metrics: tuple[str, ...]
@@ -47,12 +69,13 @@ class Callback(ABC):  # noqa: B024 - abstract as a type; each hook has a default
     def on_fit_start(self, view: FitView) -> None:  # noqa: B027
         """Called once, before the first step."""
 
-    def on_step_end(self, view: FitView, step: int) -> None:  # noqa: B027
+    def on_step_end(self, view: FitView, step: int, loss: Tensor) -> None:  # noqa: B027
         """Called after every optimizer step, only if it is overridden.
 
         Args:
             view: what may be looked at.
             step: optimizer steps done.
+            loss: what the step made smaller, before its update: a scalar on the device.
         """
 
     def on_evaluation(self, view: FitView, epoch: int, step: int, metrics: Mapping[str, float]) -> str | None:

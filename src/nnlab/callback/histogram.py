@@ -36,9 +36,9 @@ class Histograms(Callback):
         if self._num_evaluations % self.every:
             return
         for name, parameter in view.model.named_parameters():
-            view.log(step, f"weights/{name}", Histogram(_values(parameter)))
+            view.out.media(step, f"weights/{name}", Histogram(_values(parameter)))
             if parameter.grad is not None:
-                view.log(step, f"gradients/{name}", Histogram(_values(parameter.grad)))
+                view.out.media(step, f"gradients/{name}", Histogram(_values(parameter.grad)))
 
     def state_dict(self) -> dict[str, Any]:
         """How many evaluations there were."""

@@ -7,6 +7,7 @@ from typing import final
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+from torch import Tensor
 
 from nnlab.callback.base import Callback, FitView
 
@@ -39,7 +40,7 @@ class Progress(Callback):
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
 
-    def on_step_end(self, view: FitView, step: int) -> None:
+    def on_step_end(self, view: FitView, step: int, loss: Tensor) -> None:
         """See ``Callback``."""
         if self._live is not None and time.monotonic() - self._drawn_s >= REFRESH_S:
             self._draw(view, step)

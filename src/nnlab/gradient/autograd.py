@@ -4,7 +4,8 @@ from typing import final
 
 from torch import Tensor, nn
 
-from nnlab.gradient.base import Gradient, Objective, Precision
+from nnlab.gradient.base import Gradient, Precision
+from nnlab.loss.objective import Objective
 
 
 @final

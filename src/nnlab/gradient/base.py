@@ -1,14 +1,13 @@
 """What every way to compute a gradient offers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-Objective = Callable[[Tensor, Tensor], Tensor]
+from nnlab.loss.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,19 @@ class Precision:
 
 class Gradient(ABC):
     """A way to compute the gradient of the objective with respect to the parameters."""
+
+    def check(self, model: nn.Module, objective: Objective, precision: Precision, batch_size: int) -> None:  # noqa: B027
+        """Refuse what this way cannot compute.
+
+        Args:
+            model: the model.
+            objective: what is minimized.
+            precision: what is computed with.
+            batch_size: rows in a batch.
+
+        Raises:
+            ValueError: with the reason.
+        """
 
     @abstractmethod
     def __call__(

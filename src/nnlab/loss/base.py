@@ -48,6 +48,34 @@ class Loss(ABC):
         """
         return None
 
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative of the batch's mean loss with respect to the prediction: where backpropagation begins.
+
+        Args:
+            prediction: the model's output, shape [..., B, O].
+            target: shape [..., B, O], or [..., B] of class codes for multiclass.
+
+        Returns:
+            Shape [..., B, O]; with run axes, each run's part is the derivative of that run's own mean.
+
+        Raises:
+            NotImplementedError: for a loss that does not know it; ``gradient=backprop`` refuses such a loss.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no gradient method")
+
+    def corners(self, prediction: Tensor, target: Tensor) -> Tensor | None:
+        """Where the loss is not smooth, for those who compare it with finite differences.
+
+        Args:
+            prediction: the model's output, shape [..., B, O].
+            target: as for ``per_sample``.
+
+        Returns:
+            Numbers, of any shape that starts with [...], each of which passes through zero exactly where the loss, its
+            slope or its curvature jumps; None for a loss that is smooth everywhere.
+        """
+        return None
+
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The batch's mean loss.
 
@@ -103,3 +131,14 @@ class Penalty:
             if self.l2:
                 terms.append(self.l2 / 2 * weight.square().sum())
         return torch.stack(terms).sum()
+
+    def gradient(self, weights: list[Tensor]) -> list[Tensor]:
+        """The derivative with respect to each weight matrix: ``l1 * sign(w) + l2 * w``, with sign(0) = 0.
+
+        Args:
+            weights: the weight matrices.
+
+        Returns:
+            One tensor for each, of its shape.
+        """
+        return [self.l1 * weight.sign() + self.l2 * weight for weight in weights]

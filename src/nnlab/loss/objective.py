@@ -25,4 +25,5 @@ class Objective:
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The batch's mean loss plus the penalties, a scalar."""
-        return self.loss(prediction, target) + self.penalty(self.weights)
+        value = self.loss(prediction, target)
+        return value + self.penalty(self.weights) if self.penalty else value

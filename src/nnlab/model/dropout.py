@@ -26,12 +26,20 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The input, masked and scaled in training mode, as it is in evaluation mode."""
-        if not self.training:
-            return x
+        return x * self.mask(x) if self.training else x
+
+    def mask(self, x: Tensor) -> Tensor:
+        """Draw what a tensor is multiplied by: 0 with probability p, else 1 / (1 - p).
+
+        Args:
+            x: any shape.
+
+        Returns:
+            Shape of x.
+        """
         keep = 1 - self.p
         with torch.no_grad():
-            mask = torch.empty_like(x).bernoulli_(keep, generator=self.generator).div_(keep)
-        return x * mask
+            return torch.empty_like(x).bernoulli_(keep, generator=self.generator).div_(keep)
 
     def extra_repr(self) -> str:
         """What print(model) shows."""

@@ -107,7 +107,7 @@ class Fitting:
             progress.epoch += 1
             progress.batch = 0
         for callback in self._step_callbacks:
-            callback.on_step_end(self.view, progress.step)
+            callback.on_step_end(self.view, progress.step, self.record.last_loss)
 
     def evaluation_is_due(self) -> bool:
         """Whether the epoch that just ended, or was cut short by the last step, is evaluated."""

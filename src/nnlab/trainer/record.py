@@ -50,6 +50,11 @@ class EpochRecord:
             self._outputs.extend(predictions)
             self._targets.extend(batch.target for batch in batches)
 
+    @property
+    def last_loss(self) -> Tensor:
+        """The objective of the newest step, a scalar on the device."""
+        return self._losses[-1]
+
     def losses(self) -> list[float]:
         """The objective of each step so far; waits for the device, once for the same steps."""
         if len(self._read) != len(self._losses):

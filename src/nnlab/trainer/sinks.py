@@ -5,11 +5,14 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-from nnlab.folder import METRICS_FILE, RESULT_FILE, MetricsFile, write_json
-from nnlab.logger.base import Logger, Media, Run
+from nnlab.folder import METRICS_FILE, RESULT_FILE, TableFile, write_atomic, write_json
+from nnlab.logger.base import Image, Logger, Media, Run
 from nnlab.trainer.checkpoint import Checkpoints
+
+if TYPE_CHECKING:  # matplotlib takes half a second, which only those who draw shall pay
+    from matplotlib.figure import Figure
 
 log = logging.getLogger("nnlab")
 
@@ -36,7 +39,8 @@ class Sinks:
         self.name = name
         self.notes = notes
         self._loggers = list(loggers)
-        self._metrics = MetricsFile(folder / METRICS_FILE) if folder is not None else None
+        self._metrics = TableFile(folder / METRICS_FILE) if folder is not None else None
+        self._tables: dict[str, TableFile] = {}
         self._checkpoints = Checkpoints(folder) if folder is not None else None
         self._flushed_s = -math.inf
         self._failed: set[str] = set()
@@ -74,19 +78,53 @@ class Sinks:
             now = time.monotonic()
             if now - self._flushed_s >= FLUSH_S:
                 self._flushed_s = now
-                self._attempt("metrics.csv", metrics.flush)
+                self._flush_tables()
         self._each_logger(lambda logger: logger.scalars(int(row["step"]), scalars, time_s))
+
+    def table_row(self, name: str, row: Mapping[str, float | int | None]) -> None:
+        """Add a row to ``<name>.csv``; it is there at the next row of ``metrics.csv`` that is written.
+
+        Args:
+            name: of the table.
+            row: the same columns every time; None for an empty cell.
+        """
+        if self.folder is not None:
+            self._tables.setdefault(name, TableFile(self.folder / f"{name}.csv")).append(row)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Send named numbers to every logger."""
+        self._each_logger(lambda logger: logger.scalars(step, values, time.time()))
 
     def media(self, step: int, tag: str, item: Media) -> None:
         """Send a histogram or a picture to every logger."""
         self._each_logger(lambda logger: logger.media(step, tag, item))
+
+    def figure(self, step: int, name: str, figure: "Figure") -> None:
+        """Draw a figure into ``figures/<name>.png`` and into every logger.
+
+        Args:
+            step: optimizer steps done.
+            name: of the file, without ending.
+            figure: what to draw.
+        """
+        from nnlab.figure.png import png
+
+        payload, width, height = png(figure)
+        folder = self.folder
+        if folder is not None:
+            self._attempt(f"figures/{name}.png", lambda: _write_figure(folder / "figures", name, payload))
+        self.media(step, f"figures/{name}", Image(payload, width, height))
+
+    def say(self, text: str) -> None:
+        """Put one sentence into the log and the notes: something found, not something wrong."""
+        self.note(text, logging.INFO)
 
     def checkpoint(self, step: int, state: dict[str, Any], best: tuple[int, dict[str, Any]] | None) -> None:
         """Write a checkpoint."""
         checkpoints, metrics = self._checkpoints, self._metrics
         if checkpoints is None or metrics is None:
             return
-        self._attempt("metrics.csv", metrics.flush)
+        self._flush_tables()
         self._attempt("the checkpoint", lambda: checkpoints.save(step, state, best))
 
     def result(self, content: Mapping[str, Any]) -> None:
@@ -97,9 +135,13 @@ class Sinks:
 
     def close(self) -> None:
         """Write what is held back and close every logger."""
-        if self._metrics is not None:
-            self._attempt("metrics.csv", self._metrics.flush)
+        self._flush_tables()
         self._each_logger(lambda logger: logger.close())
+
+    def _flush_tables(self) -> None:
+        for table in (self._metrics, *self._tables.values()):
+            if table is not None:
+                self._attempt(table.path.name, table.flush)
 
     def _each_logger(self, action: Callable[[Logger], None]) -> None:
         for logger in list(self._loggers):
@@ -118,3 +160,8 @@ class Sinks:
             self._failed.discard(what)
             self.note(f"{what} could be written again")
         return True
+
+
+def _write_figure(folder: Path, name: str, payload: bytes) -> None:
+    folder.mkdir(exist_ok=True)
+    write_atomic(folder / f"{name}.png", payload)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from nnlab.gradient.base import Gradient, Objective, Precision
+from nnlab.gradient.base import Gradient, Precision
+from nnlab.loss.objective import Objective
 from nnlab.trainer.batches import Batch
 from nnlab.trainer.update import Update
 

@@ -162,7 +162,8 @@ class Trainer:
         self.sinks = Sinks(folder, loggers, self.notes, name)
         self.threads = threads or choose_threads(self.device, batch_size, _linear_shapes(model))
         weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
-        self.objective = Objective(loss, penalty, weights) if penalty else loss
+        self.objective = Objective(loss, penalty or Penalty(), weights)
+        self.gradient.check(self.model, self.objective, self.precision, batch_size)
         self.evaluator = Evaluator(loss, self.metrics, readout or Readout.of_loss(loss))
         self.has_started = False
         self._fitting_now: Fitting | None = None
@@ -280,8 +281,8 @@ class Trainer:
         state = TrainingState(self.model, self.optimizer, self.schedule, self.precision.scaler, generators)
         view = FitView(
             model=self.model,
+            out=self.sinks,
             monitor=monitor,
-            log=self.sinks.media,
             num_epochs=plan.num_epochs,
             num_steps=plan.num_steps,
             metrics=tuple(f"{split}/{name}" for name in self.evaluator.names() for split in ("train", *splits)),
