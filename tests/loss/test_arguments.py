@@ -32,6 +32,8 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "loss"
         (lambda: nnloss.BCE([1.0]), "loss.class_weight"),
         (lambda: nnloss.BCE([1.0, 2.0, 3.0]), "loss.class_weight"),
         (lambda: nnloss.BCE([-1.0, 2.0]), "loss.class_weight"),
+        (lambda: nnloss.Polynomial([]), "loss.coefficients"),
+        (lambda: nnloss.Polynomial([1.0, float("nan")]), "loss.coefficients"),
         (lambda: nnloss.auto("regression", [1.0]), "loss.class_weight"),
         (lambda: nnloss.auto("binary", [1.0, 1.0, 1.0]), "loss.class_weight"),
         (lambda: nnloss.Penalty(l1=-1.0), "loss.l1"),
@@ -80,6 +82,7 @@ def test_auto_passes_class_weights_on() -> None:
         ("BCEProbability", {"binary"}, "probability"),
         ("CrossEntropy", {"multiclass"}, "logit"),
         ("Hinge", {"binary"}, "score"),
+        ("Polynomial", {"regression"}, "value"),
     ],
 )
 def test_task_and_reading_of_each_loss_are_stated(name: str, tasks: set[str], reads: str) -> None:
@@ -102,7 +105,7 @@ FILES = sorted(CONFIGS.glob("*.yaml"))
 
 
 def test_option_files_are_all_found() -> None:
-    assert len(FILES) == 10
+    assert len(FILES) == 11
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

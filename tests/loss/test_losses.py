@@ -59,6 +59,8 @@ CASES = {
         nnloss.SmoothL1(0.7), lambda p, t: np.mean(huber(p - t, 0.7)) / 0.7, nn.SmoothL1Loss(beta=0.7), "values"
     ),
     "smooth_l1_at_0": Case(nnloss.SmoothL1(0), lambda p, t: np.mean(np.abs(p - t)), nn.SmoothL1Loss(beta=0), "values"),
+    "polynomial": Case(nnloss.Polynomial([6, 5, 2]), lambda p, t: np.mean(2 * p**2 + 5 * p + 6), None, "values"),
+    "polynomial_constant": Case(nnloss.Polynomial([6.0]), lambda p, t: 6.0, None, "values"),
     "bce": Case(nnloss.BCE(), lambda p, t: bce(sigmoid(p), t, [1, 1]), nn.BCEWithLogitsLoss(), "logit"),
     "bce_weighted": Case(nnloss.BCE([0.3, 2.0]), lambda p, t: bce(sigmoid(p), t, [0.3, 2.0]), None, "logit"),
     "bce_probability": Case(nnloss.BCEProbability(), lambda p, t: bce(p, t, [1, 1]), nn.BCELoss(), "probability"),

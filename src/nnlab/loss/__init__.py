@@ -9,6 +9,7 @@ from nnlab.loss.hinge import Hinge
 from nnlab.loss.huber import Huber, SmoothL1
 from nnlab.loss.l1 import L1
 from nnlab.loss.mse import MSE, HalfMSE
+from nnlab.loss.polynomial import Polynomial
 
 __all__ = [
     "BCE",
@@ -21,6 +22,7 @@ __all__ = [
     "Huber",
     "Loss",
     "Penalty",
+    "Polynomial",
     "SmoothL1",
     "auto",
 ]

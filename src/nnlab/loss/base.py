@@ -142,3 +142,14 @@ class Penalty:
             One tensor for each, of its shape.
         """
         return [self.l1 * weight.sign() + self.l2 * weight for weight in weights]
+
+    def corners(self, weights: list[Tensor]) -> Tensor | None:
+        """Where the penalty is not smooth: the slope of ``|w|`` jumps at w = 0.
+
+        Args:
+            weights: the weight matrices.
+
+        Returns:
+            All weights in one row, shape [N]; None without an L1 penalty, which is smooth.
+        """
+        return torch.cat([weight.flatten() for weight in weights]) if self.l1 > 0 else None

@@ -59,3 +59,16 @@ class BCE(Loss):
             return F.binary_cross_entropy_with_logits(prediction, target)
         weight = weight.unsqueeze(-1)
         return F.binary_cross_entropy_with_logits(prediction, target, weight, reduction="sum") / weight.sum()
+
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative over B rows, as ``Loss.gradient``: ``(s(p) - t) / B``.
+
+        As ``s' = s (1 - s)``, that of ``-t log s - (1 - t) log(1 - s)`` is ``-t (1 - s) + (1 - t) s = s - t``. With
+        class weights it is ``w (s(p) - t) / sum w``.
+        """
+        errors = prediction.sigmoid() - target
+        weight = self.sample_weight(target)
+        if weight is None:
+            return errors / prediction.shape[-2:].numel()
+        share = weight / weight.sum(dim=-1, keepdim=True)
+        return errors * share.unsqueeze(-1)

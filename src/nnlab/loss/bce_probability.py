@@ -1,5 +1,6 @@
 """Binary cross-entropy on probabilities."""
 
+import math
 from typing import Any, ClassVar, final
 
 import torch
@@ -40,6 +41,34 @@ class BCEProbability(Loss):
         except RuntimeError:  # what is no probability, NaN first of all
             return super().__call__(prediction, target)
 
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative over B rows, as ``Loss.gradient``: ``(p - t) / (p (1 - p)) / B``.
+
+        That is ``-t / p + (1 - t) / (1 - p)`` as one fraction. Where p (1 - p) is below 1e-12 it is divided by that, as
+        torch does; the loss itself is steeper there until its logarithms are cut, and flat from there on.
+        """
+        slope = _derivative(prediction.to(target.dtype), target) / prediction.shape[-2:].numel()
+        return slope.to(prediction.dtype)
+
+    def corners(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The distances of p and 1 - p from ``exp(-100)``, where their logarithms are cut. See ``Loss.corners``.
+
+        Returns:
+            Shape [..., B, 2]; 1 for a logarithm that counts nothing because the target is 0 or 1.
+        """
+        p = prediction.to(target.dtype)
+        both = torch.cat([p, 1 - p], dim=-1) - math.exp(-100)
+        counts = torch.cat([target > 0, target < 1], dim=-1)
+        return torch.where(counts, both, 1.0)
+
+
+#: torch's 1e-12, which it holds in float32 even for float64
+_LEAST = 9.999999960041972e-13
+
+
+def _derivative(probability: Tensor, target: Tensor) -> Tensor:
+    return (probability - target) / (probability * (1 - probability)).clamp(min=_LEAST)
+
 
 def _terms(probability: Tensor, target: Tensor) -> Tensor:
     # Half precision cannot hold the 1e-12 below; the target never comes in it.
@@ -63,4 +92,4 @@ class _CrossEntropyTerms(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         probability, target = ctx.saved_tensors
-        return (probability - target) / (probability * (1 - probability)).clamp(min=1e-12) * grad, None
+        return _derivative(probability, target) * grad, None

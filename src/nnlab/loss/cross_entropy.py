@@ -72,6 +72,24 @@ class CrossEntropy(Loss):
         weight = self._weight_for(prediction)
         return F.cross_entropy(prediction, target, weight=weight, label_smoothing=self.label_smoothing)
 
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative over B rows of C classes, as ``Loss.gradient``: ``(s - q) / B`` with the softmax s.
+
+        The loss of a row is ``-sum_c q_c log s_c`` with the target's distribution q: 1 at its class; with the smoothing
+        e, 1 - e there plus e / C everywhere. As the derivative of ``log s_c`` by the logit p_j is ``[c = j] - s_j``,
+        that of the loss is ``s_j sum_c q_c - q_j``. The sum is 1, unless class weights multiply q; then the sum of the
+        rows' weights takes the place of B.
+        """
+        spread = self.label_smoothing / prediction.shape[-1]
+        index = target.expand(prediction.shape[:-1]).unsqueeze(-1)
+        q = torch.full_like(prediction, spread).scatter_(-1, index, 1 - self.label_smoothing + spread)
+        softmax = prediction.softmax(dim=-1)
+        weight = self._weight_for(prediction)
+        if weight is None:
+            return (softmax - q) / prediction.shape[-2]
+        q = q * weight
+        return (softmax * q.sum(dim=-1, keepdim=True) - q) / weight[target].sum(dim=-1)[..., None, None]
+
     def _weight_for(self, prediction: Tensor) -> Tensor | None:
         # Kept on the device: a copy from the host in every step would stall it.
         if self.class_weight is None:

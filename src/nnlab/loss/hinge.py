@@ -33,3 +33,11 @@ class Hinge(Loss):
         if prediction.dim() > 2:
             return super().__call__(prediction, target)
         return F.relu(1 - target * prediction).mean()
+
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative over B rows, as ``Loss.gradient``: ``-t / B`` where ``t p < 1``, else 0."""
+        return (target * prediction < 1) * target / -prediction.shape[-2:].numel()
+
+    def corners(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """``1 - t p``: at 0 the slope jumps. See ``Loss.corners``."""
+        return 1 - target * prediction

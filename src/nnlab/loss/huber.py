@@ -46,6 +46,19 @@ class Huber(Loss):
             return super().__call__(prediction, target)
         return F.huber_loss(prediction, target, delta=self.delta)
 
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative over B rows of O, as ``Loss.gradient``.
+
+        Of ``d^2 / 2`` it is d, of ``delta |d|`` it is delta sign(d), and at ``|d| = delta`` they meet: d, held between
+        -delta and delta, divided by B O.
+        """
+        errors = prediction - target
+        return errors.clamp(-self.delta, self.delta) / prediction.shape[-2:].numel()
+
+    def corners(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """``|p - t| - delta``: at 0 the curvature jumps from 1 to 0. See ``Loss.corners``."""
+        return (prediction - target).abs() - self.delta
+
 
 @final
 class SmoothL1(Loss):
@@ -83,3 +96,18 @@ class SmoothL1(Loss):
         if prediction.dim() > 2:
             return super().__call__(prediction, target)
         return F.smooth_l1_loss(prediction, target, beta=self.beta)
+
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative over B rows of O, as ``Loss.gradient``.
+
+        Of ``d^2 / (2 beta)`` it is d / beta, of ``|d|`` it is sign(d), and at ``|d| = beta`` they meet: d / beta, held
+        between -1 and 1, divided by B O. With beta = 0 it is sign(d), 0 at 0.
+        """
+        errors = prediction - target
+        slope = (errors / self.beta).clamp(-1, 1) if self.beta else errors.sign()
+        return slope / prediction.shape[-2:].numel()
+
+    def corners(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """``|p - t| - beta``: at 0 the curvature jumps; with beta = 0 the slope, at ``p - t``. See ``Loss.corners``."""
+        errors = prediction - target
+        return errors.abs() - self.beta if self.beta else errors

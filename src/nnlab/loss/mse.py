@@ -32,6 +32,10 @@ class MSE(Loss):
             return super().__call__(prediction, target)
         return F.mse_loss(prediction, target)
 
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative ``2 (p - t) / (B O)`` of the mean of ``(p - t)^2`` over B rows of O, as ``Loss.gradient``."""
+        return (prediction - target) * (2 / prediction.shape[-2:].numel())
+
 
 @final
 class HalfMSE(Loss):
@@ -58,3 +62,7 @@ class HalfMSE(Loss):
         if prediction.dim() > 2:
             return super().__call__(prediction, target)
         return 0.5 * F.mse_loss(prediction, target)
+
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The derivative ``(p - t) / (B O)`` of half the mean square over B rows of O, as ``Loss.gradient``."""
+        return (prediction - target) / prediction.shape[-2:].numel()

@@ -5,7 +5,7 @@ from typing import final
 
 from torch import Tensor
 
-from nnlab.loss.base import Penalty
+from nnlab.loss.base import Loss, Penalty
 
 
 @final
@@ -27,3 +27,14 @@ class Objective:
         """The batch's mean loss plus the penalties, a scalar."""
         value = self.loss(prediction, target)
         return value + self.penalty(self.weights) if self.penalty else value
+
+    def corners(self, prediction: Tensor, target: Tensor) -> list[Tensor]:
+        """What passes through zero where the loss or a penalty is not smooth; see ``Loss.corners``.
+
+        Args:
+            prediction: the model's output, shape [..., B, O].
+            target: as for the loss.
+        """
+        of_loss = self.loss.corners(prediction, target) if isinstance(self.loss, Loss) else None
+        of_penalty = self.penalty.corners(self.weights)
+        return [corners for corners in (of_loss, of_penalty) if corners is not None]
