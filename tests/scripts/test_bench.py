@@ -1,4 +1,4 @@
-"""scripts/bench.py as a process: its tables, its check of the losses, its exit codes. Times are never asserted."""
+"""scripts/bench.py as a process: its tables, its checks of the numbers, its exit codes. Times are never asserted."""
 
 import os
 import re
@@ -30,10 +30,10 @@ def test_bench_without_arguments_prints_usage() -> None:
     ended = run_bench()
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("usage: bench.py")
-    assert {"train", "startup"} <= set(re.findall(r"^ +(\w+) ", ended.stdout, re.MULTILINE))
+    assert {"train", "gradient", "startup"} <= set(re.findall(r"^ +(\w+) ", ended.stdout, re.MULTILINE))
 
 
-@pytest.mark.parametrize("words", [["trian"], ["startup", "--rounds", "0"]])
+@pytest.mark.parametrize("words", [["trian"], ["startup", "--rounds", "0"], ["gradient", "--threads", "0"]])
 def test_bench_with_a_wrong_command_exits_with_2(words: list[str]) -> None:
     ended = run_bench(*words)
     assert ended.returncode == 2
@@ -63,14 +63,36 @@ def other(case):
     model[0].weight.data += 0.1
     return model
 b.Case.plain_model = other
-raise SystemExit(bench.main(["train", "--workload", "W1", "--rounds", "1", "--epochs-scale", "0.002"]))
+raise SystemExit(bench.main("{words}".split()))
 """
 
 
-def test_train_with_other_initial_weights_reports_disagreement() -> None:
-    ended = run_bench(code=OTHER_WEIGHTS)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train --workload W1 --rounds 1 --epochs-scale 0.002", ["losses DISAGREE"]),
+        ("gradient --workload W1 --rounds 1 --repeats 1 --threads 2", ["; 2 threads\n", "gradients DISAGREE"]),
+    ],
+)
+def test_bench_with_other_initial_weights_reports_disagreement(words: str, said: list[str]) -> None:
+    ended = run_bench(code=OTHER_WEIGHTS.format(words=words))
     assert ended.returncode == 1, ended.stdout + ended.stderr
-    assert "losses DISAGREE" in ended.stdout
+    assert [text for text in said if text not in ended.stdout] == []
+
+
+def test_gradient_small_run_has_every_row_and_equal_gradients() -> None:
+    ended = run_bench("gradient", "--rounds", "2", "--repeats", "2")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    ratios = [f"{what}: backprop / {rival}" for what in ("gradient", "step") for rival in ("autograd", "plain torch")]
+    tables = re.split(r"^(W\d)  ", ended.stdout, flags=re.MULTILINE)[1:]
+    assert tables[::2] == ["W1", "W2", "W3"]
+    for table in tables[1::2]:
+        rows = [row for row in first_cells(table) if not row.startswith("NOISY")]
+        assert rows[:4] == ["way", "autograd", "backprop", "plain torch"]
+        assert [re.sub(r" +[\d.]+$", "", row) for row in rows[4:8]] == ratios
+        assert "; 1 thread\n" in table
+        assert "gradients agree" in table
+        assert table.count("goal <= 1: ") == 1
 
 
 def test_startup_small_run_has_every_row() -> None:

@@ -1,0 +1,271 @@
+"""The chain rule by hand: what each kind of layer does forward, and what it hands back."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Protocol, cast, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nnlab.model.slope import Slope, slope_of
+
+
+class Masking(Protocol):
+    """A layer that multiplies by a random mask while training: dropout with a stream of its own."""
+
+    training: bool
+    mask: Callable[[Tensor], Tensor]
+
+
+class Rule(ABC):
+    """One layer ``a = f(x)``: forward it keeps what its derivative needs, backward it applies the chain rule."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's output.
+
+        Args:
+            x: shape [B, in].
+
+        Returns:
+            Shape [B, out].
+        """
+
+    @abstractmethod
+    def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
+        """Add the derivatives of the objective with respect to the layer's parameters to their ``grad``.
+
+        Args:
+            grad: the derivative with respect to the layer's output, shape [B, out]; it may be overwritten.
+            wants_input: whether the derivative with respect to the input is needed.
+
+        Returns:
+            That derivative, shape [B, in]; None if nobody wants it.
+        """
+
+
+@final
+class LinearRule(Rule):
+    """``z = x W' + b``, with W of shape [out, in].
+
+    Sample n and unit j have ``z_nj = sum_i x_ni W_ji + b_j``. With ``g_nj`` for the derivative of the objective with
+    respect to ``z_nj``, the chain rule adds up every way in which a number has a part in the objective:
+
+    * ``W_ji`` meets every sample once:     ``dW_ji = sum_n g_nj x_ni``,  the product ``g' x``;
+    * ``b_j`` is added to every sample:     ``db_j  = sum_n g_nj``,       the sum over the rows of g;
+    * ``x_ni`` feeds every unit:            ``dx_ni = sum_j g_nj W_ji``,  the product ``g W``.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        self.layer = layer
+        self._x = layer.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See ``Rule``."""
+        self._x = x
+        return F.linear(x, self.layer.weight, self.layer.bias)
+
+    def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
+        """See ``Rule``."""
+        layer = self.layer
+        if layer.weight.requires_grad:
+            add_gradient(layer.weight, grad.t() @ self._x)
+        if layer.bias is not None and layer.bias.requires_grad:
+            add_gradient(layer.bias, grad.sum(0))
+        return grad @ layer.weight if wants_input else None
+
+
+@final
+class ActivationRule(Rule):
+    """``a_nj = f(z_nj)``, element by element: ``dz_nj = g_nj f'(z_nj)``, with f' from ``nnlab.model.slope_of``."""
+
+    def __init__(self, layer: nn.Module, slope: Slope) -> None:
+        self.layer = layer
+        self.slope = slope
+        self._z = self._a = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See ``Rule``."""
+        self._z = x
+        # An in-place activation would overwrite what its own derivative is computed from.
+        self._a = self.layer(x.clone() if getattr(self.layer, "inplace", False) else x)
+        return self._a
+
+    def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
+        """See ``Rule``."""
+        weight = getattr(self.layer, "weight", None)
+        if self.slope.weight is not None and weight is not None and weight.requires_grad:
+            add_gradient(weight, self.slope.weight(self.layer, self._z, grad))
+        return grad.mul_(self.slope.of(self.layer, self._z, self._a)) if wants_input else None
+
+
+@final
+class DropoutRule(Rule):
+    """``a_nj = z_nj m_nj`` with the mask m, 0 or 1 / (1 - p): ``dz_nj = g_nj m_nj``, with the very same mask."""
+
+    def __init__(self, layer: Masking) -> None:
+        self.layer = layer
+        self._mask: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See ``Rule``."""
+        self._mask = self.layer.mask(x) if self.layer.training else None
+        return x if self._mask is None else x * self._mask
+
+    def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
+        """See ``Rule``."""
+        return grad if self._mask is None else grad.mul_(self._mask)
+
+
+@final
+class BatchNormRule(Rule):
+    """``a = gamma h + beta`` with ``h = (z - mean) / s`` and ``s = sqrt(var + eps)``, over the batch, unit by unit.
+
+    ``dgamma_j = sum_n g_nj h_nj`` and ``dbeta_j = sum_n g_nj``. Mean and variance depend on every sample, so each z_nj
+    acts in three ways: by itself, through the mean, and through the variance. With ``u = g gamma``,
+
+        ds/dz_nj = h_nj / B   and   dh_mj/dz_nj = (1[m = n] - 1 / B - h_mj h_nj / B) / s_j,
+
+    whose sum over m with weights u_mj is ``dz_nj = (u_nj - mean_m u_mj - h_nj mean_m(u_mj h_mj)) / s_j``.
+    Ioffe and Szegedy, Batch Normalization, 2015. In evaluation mode the running mean and variance are constants, and
+    ``dz = u / s``. While training, these move towards the batch's own mean and unbiased variance, as torch does it.
+    """
+
+    def __init__(self, layer: nn.BatchNorm1d) -> None:
+        self.layer = layer
+        self._h = self._inverse = torch.empty(0)
+        self._by_batch = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See ``Rule``."""
+        layer = self.layer
+        self._by_batch = layer.training or layer.running_mean is None
+        if self._by_batch:
+            mean, variance = x.mean(0), x.var(0, correction=0)
+            if layer.training and layer.running_mean is not None:
+                self._move_running_values(mean, variance, len(x))
+        else:
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            mean, variance = layer.running_mean, layer.running_var
+        self._inverse = (variance + layer.eps).rsqrt()
+        self._h = (x - mean) * self._inverse
+        return torch.addcmul(layer.bias, self._h, layer.weight) if layer.affine else self._h
+
+    def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
+        """See ``Rule``."""
+        if self.layer.affine:
+            add_gradient(self.layer.weight, (grad * self._h).sum(0))
+            add_gradient(self.layer.bias, grad.sum(0))
+        if not wants_input:
+            return None
+        u = grad * self.layer.weight if self.layer.affine else grad
+        if not self._by_batch:
+            return u * self._inverse
+        return (u - u.mean(0) - self._h * (u * self._h).mean(0)) * self._inverse
+
+    def _move_running_values(self, mean: Tensor, variance: Tensor, num_rows: int) -> None:
+        layer = self.layer
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        assert layer.num_batches_tracked is not None
+        layer.num_batches_tracked += 1
+        share = 1 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
+        layer.running_mean.lerp_(mean, share)
+        layer.running_var.lerp_(variance * (num_rows / (num_rows - 1)), share)
+
+
+@final
+class LayerNormRule(Rule):
+    """``a = gamma h + beta`` with ``h = (z - mean) / s`` and ``s = sqrt(var + eps)``, over the units of one sample.
+
+    The derivation is batch norm's with the two directions exchanged: ``dgamma_j = sum_n g_nj h_nj``,
+    ``dbeta_j = sum_n g_nj``, and with ``u = g gamma``: ``dz_nj = (u_nj - mean_k u_nk - h_nj mean_k(u_nk h_nk)) / s_n``.
+    Ba, Kiros and Hinton, Layer Normalization, 2016.
+    """
+
+    def __init__(self, layer: nn.LayerNorm) -> None:
+        self.layer = layer
+        self._h = self._inverse = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See ``Rule``."""
+        layer = self.layer
+        mean, variance = x.mean(-1, keepdim=True), x.var(-1, correction=0, keepdim=True)
+        self._inverse = (variance + layer.eps).rsqrt()
+        self._h = (x - mean) * self._inverse
+        scaled = self._h if layer.weight is None else self._h * layer.weight
+        return scaled if layer.bias is None else scaled + layer.bias
+
+    def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
+        """See ``Rule``."""
+        layer = self.layer
+        if layer.weight is not None:
+            add_gradient(layer.weight, (grad * self._h).sum(0))
+        if layer.bias is not None:
+            add_gradient(layer.bias, grad.sum(0))
+        if not wants_input:
+            return None
+        u = grad if layer.weight is None else grad * layer.weight
+        return (u - u.mean(-1, keepdim=True) - self._h * (u * self._h).mean(-1, keepdim=True)) * self._inverse
+
+
+def add_gradient(parameter: Tensor, grad: Tensor) -> None:
+    """Add to what the parameter's ``grad`` holds already; one that is not trained keeps none.
+
+    Args:
+        parameter: any tensor with a ``grad``.
+        grad: of its shape.
+    """
+    if parameter.requires_grad:
+        parameter.grad = grad if parameter.grad is None else parameter.grad + grad
+
+
+def rules_for(model: nn.Module) -> tuple[list[Rule], list[str]]:
+    """The layers of a model, one after another, as rules.
+
+    Args:
+        model: a linear layer, or layers in sequence (``nnlab.model.MLP`` is such a one).
+
+    Returns:
+        The rules in the order of the forward pass, and what in the model has none, in words.
+    """
+    rules: list[Rule] = []
+    without = []
+    for name, layer in _layers(model):
+        rule = _rule_for(layer)
+        if rule is None:
+            without.append(f"{type(layer).__name__}{f' ({name})' if name else ''}")
+        else:
+            rules.append(rule)
+    return rules, without
+
+
+def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The layers in sequence; a module that is no sequence is one layer, whatever is in it."""
+    is_sequence = isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+    if not is_sequence:
+        yield name, module
+        return
+    for child_name, child in module.named_children():
+        yield from _layers(child, f"{name}.{child_name}".lstrip("."))
+
+
+def _rule_for(layer: nn.Module) -> Rule | None:
+    # By exact class: what derives from a layer may compute something else.
+    kind = type(layer)
+    if kind is nn.Linear:
+        return LinearRule(cast(nn.Linear, layer))
+    if kind is nn.BatchNorm1d:
+        return BatchNormRule(cast(nn.BatchNorm1d, layer))
+    if kind is nn.LayerNorm:
+        norm = cast(nn.LayerNorm, layer)
+        return LayerNormRule(norm) if len(norm.normalized_shape) == 1 else None
+    if hasattr(layer, "mask"):
+        return DropoutRule(cast(Masking, layer))
+    slope = slope_of(layer)
+    return ActivationRule(layer, slope) if slope is not None else None
+
+
+__all__ = ["Rule", "add_gradient", "rules_for"]
