@@ -1,10 +1,11 @@
-"""What a run's figures are drawn from: predictions on grids and on rows, as plain arrays."""
+"""What a run's figures are drawn from: predictions on grids and on rows, weights in bins, as plain arrays."""
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nnlab.build import Built
 from nnlab.data.dataset import Dataset
@@ -17,10 +18,14 @@ GRID = 100
 CURVE = 400
 #: share of the inputs' range that grids reach beyond it
 MARGIN = 0.05
+#: odd, so that what is all equal lies in the middle one; of small tensors three are drawn as one
+BINS = 45
+#: numbers in linear layers up to which the initial ones are kept, to be compared after the training
+MOST_WEIGHTS = 10_000_000
 
 
 def arrays_before(built: Built) -> dict[str, Arrays]:
-    """What has to be kept from before the training: the untrained model's curve, where there is one input.
+    """What has to be kept from before the training: initial weights, and the curve where there is one input.
 
     Args:
         built: the run's objects.
@@ -28,10 +33,17 @@ def arrays_before(built: Built) -> dict[str, Arrays]:
     Returns:
         Named groups of arrays.
     """
-    if len(built.dataset.input_names) != 1 or built.dataset.task != "regression":
-        return {}
-    grid = _axis(built.dataset, 0, CURVE)
-    return {"curve": {"grid": grid, "before": _values(built, grid[:, None], "last")}}
+    made: dict[str, Arrays] = {}
+    num_weights = sum(tensor.numel() for tensor in _linear_tensors(built.trainer.model).values())
+    if num_weights > MOST_WEIGHTS:
+        text = f"no figure of the weights: linear layers with {num_weights:,} numbers, more than {MOST_WEIGHTS:,}"
+        built.trainer.sinks.note(text, logging.INFO)
+    elif num_weights:
+        made["weights"] = _weights(built)
+    if len(built.dataset.input_names) == 1 and built.dataset.task == "regression":
+        grid = _axis(built.dataset, 0, CURVE)
+        made["curve"] = {"grid": grid, "before": _values(built, grid[:, None], "last")}
+    return made
 
 
 def arrays_after(
@@ -64,6 +76,10 @@ def arrays_after(
         made["curve"] = before["curve"] | {"after": _values(built, grid[:, None], "best")}
     if len(dataset.input_names) == 2:
         made["grid"] = _grid(built)
+    if "weights" in before:
+        with built.trainer.holding("best"):
+            after = _weights(built) if fitted.steps else None
+        made["weights"] = _distributions(before["weights"], after)
     return made
 
 
@@ -122,3 +138,56 @@ def _confusion(rows: Arrays, num_classes: int) -> Arrays:
     counts = np.zeros((num_classes, num_classes), dtype=np.int64)
     np.add.at(counts, (rows["target"], rows["prediction"]), 1)
     return {"counts": counts}
+
+
+def _linear_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and biases of the linear layers, by their names in the model."""
+    return {
+        name: parameter
+        for prefix, layer in model.named_modules()
+        if isinstance(layer, nn.Linear)
+        for name, parameter in layer.named_parameters(prefix, recurse=False)
+    }
+
+
+def _weights(built: Built) -> Arrays:
+    """Copies in float32; what lies beyond its range counts as its largest number."""
+    tensors = _linear_tensors(built.trainer.model)
+    return {
+        name: torch.nan_to_num(tensor.detach().to("cpu", torch.float32)).flatten().numpy()
+        for name, tensor in tensors.items()
+    }
+
+
+def _distributions(before: Arrays, after: Arrays | None) -> Arrays:
+    """Of T tensors: their names and, before and after, how many numbers lie in each of some bins, mean and deviation.
+
+    Args:
+        before: the numbers of each tensor, by its name.
+        after: likewise; None after a training of no steps.
+
+    Returns:
+        ``names`` [T], ``edges`` [T, BINS + 1], ``counts_before`` [T, BINS], ``mean_before`` and ``std_before`` [T];
+        with an ``after`` the same of it, over the same bins.
+    """
+    moments = [("before", before), *([("after", after)] if after is not None else [])]
+    edges = [
+        _edges([float(extreme(numbers[name])) for _, numbers in moments for extreme in (np.min, np.max)])
+        for name in before
+    ]
+    made = {"names": np.array(list(before)), "edges": np.stack(edges)}
+    for moment, numbers in moments:
+        columns = [numbers[name].astype(np.float64) for name in before]
+        made[f"counts_{moment}"] = np.stack(
+            [np.histogram(column, BINS, (edge[0], edge[-1]))[0] for column, edge in zip(columns, edges, strict=True)]
+        )
+        made[f"mean_{moment}"] = np.array([column.mean() for column in columns])
+        made[f"std_{moment}"] = np.array([column.std() for column in columns])
+    return made
+
+
+def _edges(extremes: list[float]) -> np.ndarray:
+    low, high = min(extremes), max(extremes)
+    # The extremes lie in the middle of their bins, and so does what is all equal.
+    pad = (high - low) / (2 * BINS - 2) or 0.5 * abs(low) or 0.5
+    return np.linspace(low - pad, high + pad, BINS + 1)

@@ -54,6 +54,8 @@ def figures_of(
     else:
         pairs = {split: (rows[split]["prediction"], rows[split]["target"]) for split in _shown(rows)}
         yield "predicted_vs_true", figure.predicted_vs_true(pairs, targets, f"{name}: predicted against true, {at}")
+    if "weights" in arrays:
+        yield "weights", _weights(arrays["weights"], f"{name}: weights and biases, {at}")
 
 
 def draw_figures(
@@ -95,6 +97,17 @@ def _shown(rows: Mapping[str, object]) -> tuple[str, ...]:
 
 def _numbered(stem: str, column: int, names: Sequence[str]) -> str:
     return stem if len(names) == 1 else f"{stem}_{column + 1}"
+
+
+def _weights(arrays: Arrays, title: str) -> Figure:
+    before, after = (
+        figure.Spread(*(arrays[f"{column}_{moment}"] for column in ("counts", "mean", "std")))
+        if f"counts_{moment}" in arrays
+        else None
+        for moment in ("before", "after")
+    )
+    assert before is not None
+    return figure.weights([str(name) for name in arrays["names"]], arrays["edges"], before, after, title)
 
 
 def _maps(

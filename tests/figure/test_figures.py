@@ -9,17 +9,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
 from nnlab.figure import (
+    Spread,
     confusion_matrix,
     decision_map,
+    durations,
     fitted_curve,
     learning_curves,
     png,
     predicted_vs_true,
+    random_networks,
     value_map,
+    weights,
 )
 
 AWKWARD = "_cost_$a$ \\frac"
@@ -38,6 +44,17 @@ def history(num_epochs: int, *metrics: str) -> dict[str, Any]:
     return columns | {"optim/lr": np.full(num_epochs, 0.1)}
 
 
+EDGES = np.linspace(-1.0, 1.0, 46)
+
+
+def spread(*tensors: np.ndarray) -> Spread:
+    counts = [np.histogram(numbers, EDGES)[0] for numbers in tensors]
+    return Spread(np.stack(counts), np.array([t.mean() for t in tensors]), np.array([t.std() for t in tensors]))
+
+
+NORMAL, EVEN = 0.2 * np.random.default_rng(1).standard_normal((2, 5000)).clip(-4, 4), np.linspace(-1, 1, 90)
+
+
 FIGURES: dict[str, Callable[[str], Figure]] = {
     "learning_curves": lambda name: learning_curves(history(20, "loss", name), name, best_epoch=7),
     "fitted_curve": lambda name: fitted_curve(
@@ -53,6 +70,12 @@ FIGURES: dict[str, Callable[[str], Figure]] = {
     "value_map": lambda name: value_map(GRID, GRID, PLANE, {"test": (POINTS, SUM)}, name, [name, "x2"], name),
     "confusion_matrix": lambda name: confusion_matrix(np.array([[5, 1], [0, 9]]), [name, "b"], name),
     "predicted_vs_true": lambda name: predicted_vs_true({"train": (POINTS, POINTS + 0.1)}, [name, "t2"], name),
+    "durations": lambda name: durations({name: 0.171, "product": 0.000584}, name),
+    "random_networks": lambda name: random_networks(GRID, PLANE[:9], PLANE[:9] ** 2, name, name, name),
+    "weights": lambda name: weights(
+        [name, "b"], np.stack([EDGES, EDGES]), spread(NORMAL[0], EVEN), spread(NORMAL[1], EVEN), name
+    ),
+    "weights_of_one_number": lambda name: weights([name], EDGES[None], spread(EVEN[:1]), spread(EVEN[5:6]), name),
 }  # fmt: skip
 
 
@@ -231,6 +254,78 @@ def test_predicted_vs_true_two_targets_two_panels_with_the_identity() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["train (50)", "test (50)", "equal"]
 
 
+def bars(axes: Axes) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Heights and edges of each histogram in a panel."""
+    return [(patch.get_data().values, patch.get_data().edges) for patch in axes.patches if isinstance(patch, StepPatch)]
+
+
+def test_weights_before_is_filled_and_after_a_line_over_the_same_bins() -> None:
+    before, after = spread(NORMAL[0], EVEN[::9]), spread(NORMAL[1], EVEN[::-9])
+    figure = weights(["w", "b"], np.stack([EDGES, EDGES]), before, after, "a run")
+    for index, axes in enumerate(figure.axes):
+        assert [patch.get_fill() for patch in axes.patches] == [True, False]
+        for (heights, edges), moment in zip(bars(axes), (before, after), strict=True):
+            np.testing.assert_array_equal(heights, moment.counts[index])
+            np.testing.assert_array_equal(edges, EDGES)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["w", "b"]
+    # ten numbers, 18/89 apart: from -1 upwards, and from 1 downwards
+    assert figure.axes[1].get_xlabel() == "−0.09 ± 0.58 before, 0.09 ± 0.58 after"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["before training", "after training"]
+
+
+def test_weights_of_some_hundreds_are_drawn_in_bins_three_times_as_wide() -> None:
+    before = spread(EVEN)
+    ((heights, edges),) = bars(weights(["w"], EDGES[None], before, None, "a run").axes[0])
+    np.testing.assert_array_equal(heights, [before.counts[0][i : i + 3].sum() for i in range(0, 45, 3)])
+    np.testing.assert_allclose(edges, np.linspace(-1, 1, 16))
+
+
+def test_weights_without_training_show_the_initial_ones_alone() -> None:
+    figure = weights(["w"], EDGES[None], spread(NORMAL[0]), None, "a run")
+    assert len(figure.axes[0].patches) == 1
+    assert figure.axes[0].get_xlabel().endswith(" before")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["before training"]
+
+
+def test_weights_that_start_all_equal_do_not_flatten_the_trained_ones_and_the_panel_says_so() -> None:
+    figure = weights(["w"], EDGES[None], spread(np.zeros(5000)), spread(NORMAL[0]), "a run")
+    tallest = np.histogram(NORMAL[0], EDGES)[0].max()
+    axes = figure.axes[0]
+    assert axes.get_ylim()[1] == pytest.approx(1.08 * 4 * tallest)
+    assert axes.get_title(loc="right") == "before: up to 5,000"
+    assert axes.get_xlabel().startswith("0 before, ")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "expected"),
+    [
+        (1.0, 0.0, "1"),
+        (-198.3627, 0.0, "−198"),
+        (-0.0371, 0.408, "−0.04 ± 0.41"),
+        (-0.0004, 0.058, "0.000 ± 0.058"),
+        (-0.18, 8.8e-9, "−0.18"),
+        (1234.0, 56.0, "1234 ± 56"),
+        (3e-9, 2e-8, "3e−09 ± 2e−08"),
+        (1e20, 3e21, "1e+20 ± 3e+21"),
+        (0.5, 99.7, "0 ± 100"),
+    ],
+)
+def test_weights_mean_is_written_as_far_as_the_deviation_goes(mean: float, std: float, expected: str) -> None:
+    moment = Spread(np.ones((1, 45)), np.array([mean]), np.array([std]))
+    assert weights(["w"], EDGES[None], moment, None, "a run").axes[0].get_xlabel() == f"{expected} before"
+
+
+@pytest.mark.parametrize(("num", "drawn"), [(1, 1), (6, 6), (12, 12), (13, 12), (30, 12)])
+def test_weights_of_many_tensors_show_the_first_six_and_the_last_six(num: int, drawn: int) -> None:
+    names = [f"tensor {number}" for number in range(num)]
+    figure = weights(names, np.tile(EDGES, (num, 1)), spread(*[EVEN] * num), None, "a run")
+    assert len(figure.axes) == drawn
+    shown = [axes.get_title(loc="left") for axes in figure.axes]
+    assert shown == (names if num <= 12 else [*names[:6], *names[-6:]])
+    heading = "a run" if num <= 12 else f"a run (the first 6 and the last 6 of {num})"
+    assert heading in texts(figure)
+
+
 def test_figure_non_finite_predictions_are_drawn_without_a_warning() -> None:
     broken = np.where(PLANE > 0, np.nan, PLANE)
     with warnings.catch_warnings():
@@ -246,3 +341,23 @@ def test_figure_import_brings_neither_torch_nor_pyplot() -> None:
     code = "import sys, nnlab.figure; print({'torch', 'matplotlib.pyplot', 'hydra'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_durations_bars_are_as_long_as_told_and_numbered() -> None:
+    figure = durations({"loop": 0.171, "product": 0.000584}, "title")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([171, 0.584])
+    low, high = axes.get_xlim()
+    assert low < 0.584 < 171 <= high
+    shown = texts(figure)
+    assert shown.index("171 ms") < shown.index("0.584 ms")
+
+
+def test_random_networks_curve_has_the_same_colour_in_both_panels() -> None:
+    figure = random_networks(GRID, PLANE[:3], PLANE[:3] ** 2, "x", "y", "title")
+    left, right = ([line for line in axes.lines if len(line.get_xdata()) == len(GRID)] for axes in figure.axes)
+    assert [line.get_color() for line in left] == [line.get_color() for line in right]
+    assert len({line.get_color() for line in left}) == 3
+    np.testing.assert_array_equal([line.get_ydata() for line in left], PLANE[:3])
+    np.testing.assert_array_equal([line.get_ydata() for line in right], PLANE[:3] ** 2)

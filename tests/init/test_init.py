@@ -1,4 +1,7 @@
-"""Every filling against torch.nn.init under the same seed, its moments, biases, and what is refused."""
+"""Every filling against torch.nn.init under the same seed, its moments, biases, and what is refused.
+
+What draws from a few numbers, bernoulli and multinomial, is in test_discrete.py.
+"""
 
 import inspect
 import itertools
@@ -98,6 +101,28 @@ def test_weights_have_the_moments_of_their_formula(name: str) -> None:
         assert 0.999 * bound < weight.abs().max().item() <= bound * (1 + 1e-6)
 
 
+def test_normal_takes_a_mean_and_a_deviation_for_each_layer() -> None:
+    model, expected = layers(), layers()
+    torch.manual_seed(11)
+    apply(model, partial(init.normal, mean=[0, 0.5, -1], std=[0.1, 0.0, 2]), "same")
+    torch.manual_seed(11)
+    for layer, mean, std in zip(expected, [0, 0.5, -1], [0.1, 0.0, 2], strict=True):
+        nn.init.normal_(layer.weight, mean, std)
+        nn.init.normal_(layer.bias, mean, std)
+    for layer, reference in zip(model, expected, strict=True):
+        assert torch.equal(layer.weight, reference.weight)
+        assert torch.equal(layer.bias, reference.bias)
+
+
+@pytest.mark.parametrize("key", ["mean", "std"])
+@pytest.mark.parametrize("numbers", [[], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
+def test_normal_with_a_list_of_another_length_is_refused_with_both_numbers(key: str, numbers: list[float]) -> None:
+    keys: dict[str, Any] = {"mean": 0.0, "std": 1.0, key: numbers}
+    message = rf"^init\.{key}: expected 3 numbers, one for each linear layer, found {len(numbers)}$"
+    with pytest.raises(ValueError, match=message):
+        apply(layers(), partial(init.normal, **keys), "zeros")
+
+
 def test_orthogonal_columns_are_orthonormal_times_the_gain() -> None:
     model = layers()
     apply(model, partial(init.orthogonal, gain=1.5), "default")
@@ -187,12 +212,21 @@ def test_values_are_copied_layer_by_layer() -> None:
         (None, "zeros", r"init\.weights: expected 2 matrices.* found null"),
         (WEIGHTS[:1], "zeros", r"init\.weights: expected 2 matrices.* found 1$"),
         ([*WEIGHTS, [[1.0]]], "zeros", r"init\.weights: expected 2 matrices.* found 3$"),
-        ([[[1, 3, 5], [2, 4, 6]], WEIGHTS[1]], "zeros", r"init\.weights\[0\]: expected .* 3 x 2 .*, found 2 x 3"),
-        ([WEIGHTS[0], [7, 8, 9]], "zeros", r"init\.weights\[1\]: expected .* 1 x 3 .*, found 3"),
-        ([WEIGHTS[0], [[7], [8], [9]]], "zeros", r"init\.weights\[1\]: expected .* 1 x 3 .*, found 3 x 1"),
-        ([[[1, 2], [3], [5, 6]], WEIGHTS[1]], "zeros", r"init\.weights\[0\]: expected .* 3 x 2 .*, found \[\["),
+        ([[[1, 3, 5], [2, 4, 6]], WEIGHTS[1]], "zeros", r"init\.weights\[0\]: expected 3 x 2 .*, found 2 x 3"),
+        ([WEIGHTS[0], [7, 8, 9]], "zeros", r"init\.weights\[1\]: expected 1 x 3 .*, found 3"),
+        ([WEIGHTS[0], [[7], [8], [9]]], "zeros", r"init\.weights\[1\]: expected 1 x 3 .*, found 3 x 1"),
+        ([[[1, 2], [3], [5, 6]], WEIGHTS[1]], "zeros", r"init\.weights\[0\]: expected 3 x 2 .*, found \[\["),
         ([WEIGHTS[0], [["a", 8, 9]]], "zeros", r"init\.weights\[1\]: expected .* numbers .*, found \[\["),
-        ([WEIGHTS[0], 3.0], "zeros", r"init\.weights\[1\]: expected .* 1 x 3 .*, found one number"),
+        ([WEIGHTS[0], 3.0], "zeros", r"init\.weights\[1\]: expected 1 x 3 .*, found one number"),
+        ([[[1, 3, 5], [2, 4, 6]], WEIGHTS[1]], "zeros", r"found 2 x 3; transpose it: give 3 rows of 2 numbers$"),
+        (
+            [WEIGHTS[0], [[7], [8], [9]]],
+            "zeros",
+            r"^init\.weights\[1\]: expected 1 x 3 numbers \(out x in: inputs \[B, 3\] are multiplied by its transpose "
+            r"\[3, 1\]\), found 3 x 1; transpose it: give 1 row of 3 numbers$",
+        ),
+        ([WEIGHTS[0], [7, 8, 9]], "zeros", r"found 3 numbers; give 1 row of 3 numbers, a list of lists$"),
+        ([[[1, 2], [3, 4]], WEIGHTS[1]], "zeros", r"init\.weights\[0\]: expected 3 x 2 .*, found 2 x 2$"),
         (WEIGHTS, [[0.1, 0.2], [0.4]], r"init\.bias\[0\]: expected .* 3 numbers \(out\), found 2"),
         (WEIGHTS, [[0.1, 0.2, 0.3]], r"init\.bias: expected 2 lists.* found 1"),
         (WEIGHTS, "same", r"init\.bias: expected .*init=values, found 'same'"),
@@ -210,6 +244,8 @@ def test_values_of_another_shape_are_refused_naming_the_layer(weights: Any, bias
         (partial(init.orthogonal, gain=1.0), "same", "init.bias"),
         (partial(init.uniform, a=1.0, b=0.0), "zeros", "init.b"),
         (partial(init.normal, mean=0.0, std=-1.0), "zeros", "init.std"),
+        (partial(init.normal, mean=0.0, std=[1.0, 0.0, -1.0]), "zeros", r"init\.std\[2\]"),
+        (partial(init.normal, mean=[0.0, 1.0], std=1.0), "zeros", "init.mean"),
         (partial(init.xavier_normal, gain=-1.0), "zeros", "init.gain"),
         (partial(init.kaiming_uniform, a=0.0, mode="fan", nonlinearity="relu"), "zeros", "init.mode"),
         (partial(init.kaiming_normal, a=0.0, mode="fan_in", nonlinearity="gelu"), "zeros", "init.nonlinearity"),
@@ -235,7 +271,7 @@ FILES = sorted(CONFIGS.glob("*.yaml"))
 
 
 def test_option_files_are_all_found() -> None:
-    assert len(FILES) == 11
+    assert len(FILES) == 13
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -253,5 +289,7 @@ def test_option_file_binds_to_its_function_with_torchs_defaults(path: Path) -> N
         assert keys == {key: ours.get(key, inspect.signature(function).parameters[key].default) for key in keys}
     if path.stem == "values":
         assert keys == {"weights": None}
+    elif path.stem == "multinomial":
+        assert keys == {"values": None, "weights": None, "replacement": True}
     else:
         apply(layers(), partial(fill, **keys), bias)

@@ -1,5 +1,7 @@
 """Fillings that do not look at the layer's size."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 
@@ -29,20 +31,25 @@ def uniform(weight: Tensor, a: float, b: float) -> None:
     nn.init.uniform_(weight, a, b)
 
 
-def normal(weight: Tensor, mean: float, std: float) -> None:
+def normal(
+    weight: Tensor, layer: int, num_layers: int, mean: float | Sequence[float], std: float | Sequence[float]
+) -> None:
     """Fill with normally distributed numbers (``torch.nn.init.normal_``).
 
     Args:
         weight: shape [out, in].
-        mean: their mean.
-        std: their standard deviation, not negative.
+        layer: the layer's index, from 0.
+        num_layers: how many linear layers the model has.
+        mean: their mean, or one for each linear layer.
+        std: their standard deviation, not negative, or one for each linear layer.
 
     Raises:
-        ValueError: if the standard deviation is negative.
+        ValueError: if a list has not one number for each linear layer, or a standard deviation is negative.
     """
-    if not std >= 0:
-        raise ValueError(f"init.std: expected a number >= 0, found {std}")
-    nn.init.normal_(weight, mean, std)
+    deviation, key = _of_layer(std, layer, num_layers, "init.std")
+    if not deviation >= 0:
+        raise ValueError(f"{key}: expected a number >= 0, found {deviation}")
+    nn.init.normal_(weight, _of_layer(mean, layer, num_layers, "init.mean")[0], deviation)
 
 
 def zeros(weight: Tensor) -> None:
@@ -62,3 +69,12 @@ def constant(weight: Tensor, val: float) -> None:
         val: the number.
     """
     nn.init.constant_(weight, val)
+
+
+def _of_layer(value: float | Sequence[float], layer: int, num_layers: int, key: str) -> tuple[float, str]:
+    """The number for one layer, and the key that it stands under."""
+    if not isinstance(value, Sequence):
+        return value, key
+    if len(value) != num_layers:
+        raise ValueError(f"{key}: expected {num_layers} numbers, one for each linear layer, found {len(value)}")
+    return value[layer], f"{key}[{layer}]"
