@@ -142,6 +142,7 @@ def test_yaml_is_read_as_a_safe_loader_reads_it_and_empty_as_no_keys(tmp_path):
 def test_choices_of_a_defaults_list():
     defaults = ["_self_", {"data": "rings"}, {"override /optim": "sgd"}, {"metric": ["a", "b"]}, {"callback": []}]
     defaults += [{"experiment": None}, {"override hydra/job_logging": "nnlab"}, {"/lab": "x"}]
+    defaults += [{"optional experiment/optim": "${optim}"}, {"optional /model": "linear"}]
     assert choices_of(defaults) == {
         "data": ["rings"],
         "optim": ["sgd"],
@@ -149,6 +150,7 @@ def test_choices_of_a_defaults_list():
         "callback": [],
         "experiment": [],
         "lab": ["x"],
+        "model": ["linear"],
     }
 
 

@@ -1,5 +1,6 @@
 """Where the configs are and what is in them: groups, options, defaults; without Hydra and torch, for `nnlab list`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,14 +154,14 @@ def choices_of(defaults: Sequence[Any]) -> dict[str, list[str]]:
         defaults: as in YAML: ``- data: rings`` or ``- override /data: rings``.
 
     Returns:
-        Each group's chosen options.
+        Each group's chosen options. Groups inside groups, such as Hydra's own, cannot be chosen and are left out.
     """
     chosen = {}
     for entry in defaults:
         if isinstance(entry, Mapping):
             for key, value in entry.items():
-                group = str(key).removeprefix("override ").strip().lstrip("/")
-                if not group.startswith("hydra"):
+                group = re.sub(r"^(override|optional) +", "", str(key)).strip().lstrip("/")
+                if "/" not in group and group != "hydra":
                     chosen[group] = (
                         [] if value is None else [str(v) for v in value] if isinstance(value, list) else [str(value)]
                     )

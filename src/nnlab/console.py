@@ -15,6 +15,7 @@ from torch import nn
 
 import nnlab
 from nnlab.experiment import Member, Result
+from nnlab.small_model import result_lines
 
 log = logging.getLogger("nnlab")
 
@@ -33,11 +34,12 @@ def header_lines(member: Member) -> dict[str, str]:
     built, trainer = member.built, member.built.trainer
     dataset = built.dataset
     rows = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    rows += " row" if [len(split) for split in dataset.splits.values()] == [1] else " rows"
     inputs = f"{len(dataset.input_names)} input{'s' * (len(dataset.input_names) != 1)}"
     outputs = f"{len(dataset.class_names)} classes" if dataset.class_names else ", ".join(dataset.target_names)
     threads = f", {trainer.threads} thread{'s' * (trainer.threads != 1)}" if trainer.device.type == "cpu" else ""
     return {
-        "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows} rows",
+        "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}",
         "model": describe_model(trainer.model),
         "loss": f"{_title(trainer.loss)}{_penalties(member.config)}; best epoch by {_monitor(member)}",
         "optimizer": f"{type(trainer.optimizer).__name__}, {_lr(member.config)}, schedule {member.choices['schedule']}",
@@ -55,7 +57,7 @@ def describe_model(model: nn.Module) -> str:
     inner = [m for m in model.modules() if not isinstance(m, nn.Linear) and not list(m.children()) and m is not model]
     others = ", ".join(dict.fromkeys(type(module).__name__ for module in inner))
     count = sum(parameter.numel() for parameter in model.parameters())
-    return f"{type(model).__name__} {sizes}{', ' * bool(others)}{others}: {count:,} parameters"
+    return f"{type(model).__name__} {sizes}{', ' * bool(others)}{others}: {count:,} parameter{'s' * (count != 1)}"
 
 
 def log_header(member: Member) -> None:
@@ -72,12 +74,13 @@ def print_header(console: Console, member: Member) -> None:
     console.print()
 
 
-def print_summary(console: Console, result: Result) -> None:
-    """Print what a run came to, and what to type next."""
+def print_summary(console: Console, member: Member, result: Result) -> None:
+    """Print what a run came to, the numbers of a small one, and what to type next."""
     content = result.content
     style = {"completed": "green", "early_stopped": "green", "diverged": "yellow"}.get(result.status, "red")
+    steps = f"{content['steps']:,} step{'s' * (content['steps'] != 1)}"
     console.print(
-        f"{result.status}: {content['reason']}  ({content['steps']:,} steps, {content['seconds']:.1f} s)",
+        f"{result.status}: {content['reason']}  ({steps}, {content['seconds']:.1f} s)",
         style=style,
         highlight=False,
         markup=False,
@@ -85,6 +88,9 @@ def print_summary(console: Console, result: Result) -> None:
     )
     if content["best"] and content["final"]:
         print_table(console, _table(content))
+    numbers = result_lines(member)
+    for line in [*numbers, *([""] if numbers and content["notes"] else [])]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for note in content["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     _print_next(console, result.folder)
@@ -148,6 +154,7 @@ def _table(content: Mapping[str, Any]) -> Table:
 def _print_next(console: Console, folder: Path) -> None:
     quoted = shlex.quote(str(folder))
     lines = [f"figures    {quoted}/figures"] if (folder / "figures").is_dir() else []
+    lines += [f"trace      {quoted}/trace.csv"] if (folder / "trace.csv").is_file() else []
     lines += [f"look       nnlab dashboard {quoted}"]
     console.print()
     for line in lines:

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from nnlab.build import build_data, build_model
 from nnlab.config import ConfigError
 from nnlab.console import describe_model, table_text
 from nnlab.data.dataset import Dataset
+from nnlab.small_model import forward_pass, page_lines
 
 #: columns shown one by one; wider data sets show the first ones
 MOST_COLUMNS = 12
@@ -58,7 +59,7 @@ def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
 
 
 def model_page(config: Mapping[str, Any]) -> str:
-    """The layers, shapes and parameters of the model that a config chooses, for its data.
+    """The layers, shapes and parameters of the model that a config chooses, for its data; of a small one the numbers.
 
     Args:
         config: resolved, plain values.
@@ -72,7 +73,8 @@ def model_page(config: Mapping[str, Any]) -> str:
     dataset, preprocessing = build_data(config)
     num_inputs = len(preprocessing.input_names)
     model = build_model(config, num_inputs, dataset.num_outputs).eval()
-    shapes = _output_shapes(model, num_inputs)
+    first = preprocessing.inputs(dataset.train.inputs[:1])
+    outputs = forward_pass(model, first)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("layer", "kind", "output", "parameters"):
         table.add_column(column, justify="right" if column == "parameters" else "left")
@@ -80,25 +82,13 @@ def model_page(config: Mapping[str, Any]) -> str:
     for name, module in model.named_modules():
         if not list(module.children()):
             count = sum(parameter.numel() for parameter in module.parameters())
-            table.add_row(name, repr(module), shapes.get(name, "-"), f"{count:,}" if count else "")
-    return f"{describe_model(model)}\n\n{table_text(table, WIDTH)}"
+            shape = _shape(outputs[name]) if name in outputs else "-"
+            table.add_row(name, repr(module), shape, f"{count:,}" if count else "")
+    return "\n".join([describe_model(model), "", table_text(table, WIDTH).rstrip("\n"), *page_lines(model, first)])
 
 
-def _output_shapes(model: nn.Module, num_inputs: int) -> dict[str, str]:
-    shapes: dict[str, str] = {}
-
-    def remember(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            shapes[name] = " x ".join(["B", *(str(size) for size in output.shape[1:])])
-
-        return hook
-
-    handles = [module.register_forward_hook(remember(name)) for name, module in model.named_modules()]
-    with torch.no_grad():
-        model(torch.zeros(1, num_inputs))
-    for handle in handles:
-        handle.remove()
-    return shapes
+def _shape(output: Tensor) -> str:
+    return " x ".join(["B", *(str(size) for size in output.shape[1:])])
 
 
 def _columns_table(title: str, names: tuple[str, ...], values: Tensor) -> Table:

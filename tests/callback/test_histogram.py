@@ -1,12 +1,14 @@
 """Which histograms are logged, when, and that they are copies."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from nnlab import Trainer
 from nnlab.callback import FitView, Histograms
 from nnlab.logger import Histogram, Logger, Media, Run
 from nnlab.trainer.sinks import Sinks
@@ -30,9 +32,8 @@ class Kept(Logger):
     def close(self) -> None: ...
 
 
-def logged(callback: Histograms, model: nn.Module, evaluations: range) -> Logged:
-    items: Logged = []
-    view = FitView(
+def view_of(model: nn.Module, items: Logged) -> FitView:
+    return FitView(
         model,
         Sinks(None, [Kept(items)], [], ""),
         "valid/loss",
@@ -41,6 +42,11 @@ def logged(callback: Histograms, model: nn.Module, evaluations: range) -> Logged
         metrics=("train/loss", "valid/loss"),
         growing=frozenset(),
     )
+
+
+def logged(callback: Histograms, model: nn.Module, evaluations: range) -> Logged:
+    items: Logged = []
+    view = view_of(model, items)
     for number in evaluations:
         assert callback.on_evaluation(view, number, 10 * number, {}) is None
     return items
@@ -73,6 +79,51 @@ def test_histograms_training_goes_on_what_was_logged_stays() -> None:
     with torch.no_grad():
         model.weight.add_(1)
     np.testing.assert_array_equal(item.values, before)
+
+
+def trained(callback: Histograms, max_epochs: int) -> Logged:
+    items: Logged = []
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    trainer = Trainer(
+        model, nn.MSELoss(), optimizer, callbacks=[callback], loggers=[Kept(items)], batch_size=3, max_epochs=max_epochs
+    )
+    trainer.fit((torch.ones(6, 2), torch.ones(6, 1)))
+    return items
+
+
+def test_histograms_training_begins_with_the_initial_weights_at_step_0() -> None:
+    torch.manual_seed(0)
+    initial = nn.Linear(2, 1)
+    items = trained(Histograms(2), 4)
+    names = [(kind, name) for name in ("weight", "bias") for kind in ("weights", "gradients")]
+    assert [(step, tag) for step, tag, _ in items] == [
+        (0, "weights/weight"),
+        (0, "weights/bias"),
+        *((step, f"{kind}/{name}") for step in (4, 8) for kind, name in names),
+    ]
+    for (_, _, item), expected in zip(items, [initial.weight, initial.bias], strict=False):
+        assert isinstance(item, Histogram)
+        np.testing.assert_array_equal(item.values, expected.detach().double().numpy())
+
+
+def test_histograms_training_of_no_steps_logs_the_initial_weights_once() -> None:
+    assert [(step, tag) for step, tag, _ in trained(Histograms(1), 0)] == [(0, "weights/weight"), (0, "weights/bias")]
+
+
+def test_histograms_gradient_that_was_there_before_training_is_not_logged() -> None:
+    model = nn.Linear(2, 1)
+    model(torch.ones(1, 2)).sum().backward()
+    items: Logged = []
+    Histograms(1).on_fit_start(view_of(model, items))
+    assert [tag for _, tag, _ in items] == ["weights/weight", "weights/bias"]
+
+
+def test_histograms_resumed_training_has_its_initial_weights_already() -> None:
+    items: Logged = []
+    Histograms(1).on_fit_start(replace(view_of(nn.Linear(2, 1), items), resumed_at=10))
+    assert items == []
 
 
 def test_histograms_resumed_keeps_the_rhythm() -> None:

@@ -13,7 +13,13 @@ CONFIGS = Path(__file__).parents[2] / "configs/callback"
 
 @pytest.mark.parametrize(
     ("option", "arguments"),
-    [("early_stopping", {"patience": 10, "min_delta": 0.0, "monitor": None}), ("histograms", {"every": 1})],
+    [
+        ("activation_matters", {"num_networks": 6, "seed": 0}),
+        ("early_stopping", {"patience": 10, "min_delta": 0.0, "monitor": None}),
+        ("histograms", {"every": 1}),
+        ("matmul", {"num_rows": 10_000, "seed": 0}),
+        ("trace", {"most_parameters": 100}),
+    ],
 )
 def test_yaml_option_has_every_argument_and_builds(option: str, arguments: dict[str, object]) -> None:
     content = yaml.safe_load((CONFIGS / f"{option}.yaml").read_text())

@@ -1,7 +1,10 @@
 """What watches a training."""
 
+from nnlab.callback.activation_matters import ActivationMatters
 from nnlab.callback.base import Callback, FitView
 from nnlab.callback.early_stopping import EarlyStopping
 from nnlab.callback.histogram import Histograms
+from nnlab.callback.matmul import Matmul
+from nnlab.callback.trace import Trace
 
-__all__ = ["Callback", "EarlyStopping", "FitView", "Histograms"]
+__all__ = ["ActivationMatters", "Callback", "EarlyStopping", "FitView", "Histograms", "Matmul", "Trace"]

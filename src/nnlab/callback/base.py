@@ -44,6 +44,7 @@ class FitView:
         num_steps: optimizer steps in the whole training, if nothing ends it earlier.
         metrics: the metrics that every evaluation has, such as ``train/loss`` and ``valid/accuracy``.
         growing: the names, such as ``accuracy``, of those that are the better the greater they are.
+        resumed_at: the step that a resumed training goes on from; None for one that begins.
     """
 
     model: nn.Module
@@ -53,6 +54,7 @@ class FitView:
     num_steps: int
     metrics: tuple[str, ...]
     growing: frozenset[str]
+    resumed_at: int | None = None
 
     def grows(self, metric: str) -> bool:
         """Whether a metric is the better the greater it is."""

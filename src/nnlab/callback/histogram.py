@@ -13,7 +13,7 @@ from nnlab.logger.base import Histogram
 
 @final
 class Histograms(Callback):
-    """Logs every parameter's values and its gradient in the last step.
+    """Logs every parameter's values, before training at step 0 and then with its gradient in the last step.
 
     Tags are ``weights/<parameter>`` and ``gradients/<parameter>``; a parameter without a gradient has only the first.
 
@@ -30,15 +30,17 @@ class Histograms(Callback):
         self.every = every
         self._num_evaluations = 0
 
+    def on_fit_start(self, view: FitView) -> None:
+        """Log the initial values, unless the run is resumed and has done so."""
+        if view.resumed_at is None:
+            _log(view, 0)
+
     def on_evaluation(self, view: FitView, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         """Log if it is time to."""
         self._num_evaluations += 1
-        if self._num_evaluations % self.every:
-            return
-        for name, parameter in view.model.named_parameters():
-            view.out.media(step, f"weights/{name}", Histogram(_values(parameter)))
-            if parameter.grad is not None:
-                view.out.media(step, f"gradients/{name}", Histogram(_values(parameter.grad)))
+        # A training of no steps is evaluated at step 0, which is logged already.
+        if step and self._num_evaluations % self.every == 0:
+            _log(view, step)
 
     def state_dict(self) -> dict[str, Any]:
         """How many evaluations there were."""
@@ -47,6 +49,13 @@ class Histograms(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
         self._num_evaluations = state["num_evaluations"]
+
+
+def _log(view: FitView, step: int) -> None:
+    for name, parameter in view.model.named_parameters():
+        view.out.media(step, f"weights/{name}", Histogram(_values(parameter)))
+        if step and parameter.grad is not None:
+            view.out.media(step, f"gradients/{name}", Histogram(_values(parameter.grad)))
 
 
 def _values(tensor: Tensor) -> np.ndarray:

@@ -29,6 +29,7 @@ class Progress(Callback):
         self.console = console
         self._live: Live | None = None
         self._started_s = 0.0
+        self._first_step = 0
         self._drawn_s = 0.0
         self._metrics = ""
         self._printed = 0
@@ -36,6 +37,7 @@ class Progress(Callback):
     def on_fit_start(self, view: FitView) -> None:
         """See ``Callback``."""
         self._started_s = time.monotonic()
+        self._first_step = view.resumed_at or 0
         if self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
@@ -70,7 +72,7 @@ class Progress(Callback):
 
     def _line(self, view: FitView, step: int) -> str:
         elapsed = max(time.monotonic() - self._started_s, 1e-9)
-        speed = step / elapsed
+        speed = (step - self._first_step) / elapsed
         left = (view.num_steps - step) / speed if speed else 0.0
         epoch = step * view.num_epochs // max(1, view.num_steps)
         width = len(str(view.num_epochs))
