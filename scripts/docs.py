@@ -26,7 +26,7 @@ from pathlib import Path
 from nnlab.config import GROUPS, Library
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/first-steps.md", "docs/trainer.md", "docs/meaning.md"]
+PAGES = ["README.md", "docs/first-steps.md", "docs/tutorial.md", "docs/trainer.md", "docs/meaning.md"]
 BLOCK = re.compile(r"```(bash|python)\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 FIGURE = re.compile(r"<!-- figure: (\S+) -->\n!\[[^]]*\]\((\S+)\)")
 #: commands that are shown but not run here, each because something else runs it

@@ -1,6 +1,7 @@
 """The checks that take too long for `make test`.
 
 python scripts/stress.py figures     the experiments' figures with five seeds each (a minute or two)
+python scripts/stress.py kills       kill -9 at a hundred moments over six configurations, resumed (half an hour)
 """
 
 import argparse
@@ -43,7 +44,14 @@ def _judge_x_squared(finals: list[dict[str, float]]) -> bool:
     return max(losses) <= 2e-3 and median <= 1.5e-3
 
 
-CHECKS = {"figures": figures}
+def hundred_kills() -> bool:
+    """Kill a hundred processes and resume them."""
+    from stress_kills import kills
+
+    return kills(Path.cwd(), num_kills=100)
+
+
+CHECKS = {"figures": figures, "kills": hundred_kills}
 
 
 def main() -> int:

@@ -14,13 +14,48 @@ SOURCE = Path(nnlab.__file__).parent
 
 #: DESIGN.md, section 7, from the bottom; a module may import from its own row and from those below
 ROWS = [
-    {"folder", "seeding", "device", ""},
+    {"folder", "lock", "manifest", "pointer", "tree", "seeding", "device", ""},
     {"data", "model", "init", "loss", "metric", "optim", "schedule", "gradient", "figure"},
     {"callback", "logger"},
     {"trainer"},
-    {"experiment", "build", "config", "check", "target", "fit_check", "run_arrays", "run_figures"},
+    {
+        "experiment",
+        "build",
+        "config",
+        "check",
+        "target",
+        "fit_check",
+        "run_arrays",
+        "run_figures",
+        "run_record",
+        "restore",
+        "resume",
+        "small_model",
+        "trust",
+    },
     {"sweep", "report"},
-    {"cli", "__main__", "arguments", "command", "completion", "console", "help", "show", "sklearn"},
+    {
+        "cli",
+        "__main__",
+        "arguments",
+        "command",
+        "completion",
+        "console",
+        "evaluate",
+        "export",
+        "flags",
+        "gradcheck",
+        "graph_page",
+        "graph_picture",
+        "help",
+        "one_run",
+        "predict",
+        "resume_command",
+        "run_overrides",
+        "show",
+        "sklearn",
+        "table",
+    },
 ]
 #: modules that say what a package offers, rather than being one of its options
 PROTOCOLS = {
@@ -32,6 +67,8 @@ PROTOCOLS = {
     "metric.readout",
     "schedule.base",
     "gradient.base",
+    "gradient.graph",
+    "model.slope",
     "callback.base",
     "logger.base",
     "trainer.result",
@@ -44,13 +81,29 @@ EXCEPTIONS = {
     ("trainer.trainer", "model.dropout"),
     # what turns any figure, whatever it shows, into a picture
     ("trainer.sinks", "figure.png"),
+    # callbacks that draw a figure of their own, imported only when they draw it
+    ("callback.matmul", "figure.durations"),
+    ("callback.activation_matters", "figure.random_networks"),
 }
 #: the package's own face, which imports what it shows only when it is asked for it
-FACE = {("", "trainer")}
+FACE = {("", "trainer"), ("", "restore")}
 HYDRA = {"hydra", "omegaconf"}
 #: DESIGN.md, section 4 and 7
 KNOW_HYDRA = {"config", "check", "build", "experiment", "sweep", "command", "completion", "cli"}
-NEVER_TORCH = {"folder", "config", "arguments", "help", "completion", "report", "cli", "__main__", "check", "target"}
+NEVER_TORCH = {"folder", "lock", "manifest", "pointer", "tree"} | {
+    "config",
+    "arguments",
+    "help",
+    "completion",
+    "report",
+    "cli",
+    "__main__",
+    "check",
+    "target",
+    "run_record",
+    "flags",
+    "table",
+}
 
 
 def module_of(path):

@@ -44,7 +44,15 @@ OFFERED = [
     ("nnlab data data=ir", ["data=iris"], []),
     ("nnlab model --", ["--config-dir", "--help"], ["--cfg"]),
     ("nnlab nonsense op", [], ["optim="]),
+    ("nnlab inspect --", ["--json", "--help"], ["--config-dir"]),
+    ("nnlab verify --", ["--help"], ["--json"]),
     ("nnlab dashboard ou", [], []),
+    ("nnlab evaluate ou", [], []),  # the shell itself completes the folder
+    ("nnlab evaluate run --", ["--split", "--checkpoint", "--json"], ["--mean", "--input"]),
+    ("nnlab evaluate run --split ", ["train", "valid", "test"], ["best"]),
+    ("nnlab predict run --checkpoint b", ["best"], ["last"]),
+    ("nnlab predict run --input x", [], []),
+    ("nnlab export run --format ", ["onnx", "torch_export"], []),
     ("nnlab train nonsense.x.", [], []),
     ("nnlab train optim=sdg optim.", [], ["optim.lr="]),
 ]
@@ -72,6 +80,23 @@ def test_completion_knows_options_of_the_users_own(tmp_path):
     (tmp_path / "optim" / "mine.yaml").write_text("# Mine\n_target_: torch.optim.Adam\nspeed: 0.5\n")
     assert candidates(f"nnlab train --config-dir {tmp_path} optim=mi") == ["optim=mine"]
     assert candidates(f"nnlab train --config-dir={tmp_path} optim=mine optim.s") == ["optim.speed="]
+
+
+def test_completion_offers_the_folders_of_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs" / "rings" / "2026-11-22_13-05-09" / "0_optim=sgd,seed=1").mkdir(parents=True)
+    (tmp_path / "outputs.txt").touch()
+    (tmp_path / ".hidden").mkdir()
+    assert candidates("nnlab inspect ") == ["outputs/"]
+    assert candidates("nnlab verify out") == ["outputs/"]
+    assert candidates("nnlab inspect --json outputs/rings/") == ["outputs/rings/2026-11-22_13-05-09/"]
+    assert candidates("nnlab verify outputs/rings/2026-11-22_13-05-09/0") == [
+        "outputs/rings/2026-11-22_13-05-09/0_optim=sgd,seed=1/"
+    ]
+    assert candidates(f"nnlab verify {tmp_path}/ou") == [f"{tmp_path}/outputs/"]
+    (tmp_path / "my outputs").mkdir()
+    assert candidates("nnlab inspect ") == []  # the shell quotes better
+    assert candidates("nnlab inspect nothing/x") == []
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from nnlab.folder import (
+    JSON_LIMIT,
     FolderError,
     TableFile,
     claim_folder,
@@ -100,6 +101,40 @@ def test_read_json_names_the_file_that_is_missing_or_damaged(content, words, tmp
     with pytest.raises(FolderError, match=words) as caught:
         read_json(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 10**6, '{"a":' * 10**5])
+def test_read_json_that_is_nested_too_deeply_is_refused(text, tmp_path):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(FolderError, match=r"run\.json cannot be read: its lists and objects are nested too deeply"):
+        read_json(tmp_path / "run.json")
+
+
+def test_read_json_above_its_limit_is_refused_unread(tmp_path):
+    path = tmp_path / "run.json"
+    path.touch()
+    os.truncate(path, JSON_LIMIT + 1)
+    with pytest.raises(FolderError, match=r"run\.json has 67,108,865 bytes"):
+        read_json(path)
+    path.write_text("{}" + " " * 1000)
+    os.truncate(path, JSON_LIMIT)  # read, and found to be no JSON
+    with pytest.raises(FolderError, match=r"run\.json cannot be read"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "pipe", "folder"])
+def test_read_json_of_what_is_no_plain_file_is_refused_at_once(kind, tmp_path):
+    path = tmp_path / "run.json"
+    if kind.startswith("link"):
+        path.symlink_to(tmp_path / "other.json")
+        if kind == "link":
+            (tmp_path / "other.json").write_text("{}")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(FolderError, match=r"run\.json is not a plain file"):
+        read_json(path)
 
 
 def test_metrics_file_holds_floats_that_read_back_exactly(tmp_path):

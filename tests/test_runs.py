@@ -57,6 +57,7 @@ def test_train_leaves_the_whole_run_folder(work):
     assert there - events == {
         "run.json",
         "result.json",
+        "manifest.json",
         "preprocessing.json",
         "train.log",
         "metrics.csv",
@@ -70,7 +71,9 @@ def test_train_leaves_the_whole_run_folder(work):
         "figures/learning_curves.png",
         "figures/decision_map.png",
         "figures/confusion_matrix.png",
-        *(f"arrays/{name}.npz" for name in ("about", "confusion", "grid", "rows_train", "rows_valid", "rows_test")),
+        "figures/weights.png",
+        *(f"arrays/{name}.npz" for name in ("about", "confusion", "grid", "weights")),
+        *(f"arrays/rows_{split}.npz" for split in ("train", "valid", "test")),
     }
 
 
@@ -231,7 +234,7 @@ def test_standardized_target_keeps_metrics_in_the_targets_units(work):
 )
 def test_figures_follow_from_the_data(words, figures, work):
     folder = run(*words, "trainer.max_epochs=2")
-    assert {path.stem for path in (folder / "figures").iterdir()} == figures
+    assert {path.stem for path in (folder / "figures").iterdir()} == figures | {"weights"}
     for path in (folder / "figures").iterdir():
         picture = matplotlib.image.imread(path)
         assert picture.shape[0] > 200

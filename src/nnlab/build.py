@@ -12,7 +12,7 @@ from torch import nn
 
 from nnlab.callback.base import Callback
 from nnlab.config import ConfigError
-from nnlab.data.dataset import Dataset
+from nnlab.data.dataset import Dataset, Task
 from nnlab.data.preprocessing import Preprocessing
 from nnlab.device import resolve_device
 from nnlab.fit_check import check_fit, output_code
@@ -166,6 +166,26 @@ def build_loss(config: Node, task: str) -> tuple[Any, Penalty]:
     return loss, Penalty(own.get("l1", 0.0), own.get("l2", 0.0))
 
 
+def build_readout(task: Task, preprocessing: Preprocessing, loss: Any, model: Node) -> Readout:
+    """What the model's outputs mean: it follows from task, loss and output activation.
+
+    Args:
+        task: the data's task.
+        preprocessing: fitted; it knows the moments of a standardized target.
+        loss: as ``build_loss`` gives it.
+        model: the model's node.
+
+    Returns:
+        The readout.
+    """
+    moments = (preprocessing.target_mean, preprocessing.target_std)
+    if not isinstance(loss, Loss):
+        implied = Readout.of_loss(loss)
+        return Readout(task, implied.output, implied.negative, *moments)
+    output: Any = loss.reads
+    return Readout(task, output, output_code(task, loss, model), *moments)
+
+
 def build_metrics(config: Node, task: str) -> list[Metric]:
     """The metrics beside the loss, without doubles."""
     built = []
@@ -226,7 +246,7 @@ def build(config: Node, choices: Mapping[str, Any], folder: Path | None, name: s
     with problems.collected():
         if not problems.found:
             assert dataset is not None
-            parts["readout"] = _readout(dataset, parts["preprocessing"], parts["loss"][0], config["model"])
+            parts["readout"] = build_readout(dataset.task, parts["preprocessing"], parts["loss"][0], config["model"])
             _try_loss(dataset, parts["readout"], parts["loss"][0])
         # A device that is absent has been reported; the trainer's other values can still be checked.
         parts["trainer"] = _trainer({**config, "device": str(device)}, parts, model, folder, name)
@@ -309,15 +329,6 @@ def _trainer(config: Node, parts: Mapping[str, Any], model: nn.Module, folder: P
     return trainer
 
 
-def _readout(dataset: Dataset, preprocessing: Preprocessing, loss: Any, model: Node) -> Readout:
-    if not isinstance(loss, Loss):
-        implied = Readout.of_loss(loss)
-        return Readout(dataset.task, implied.output, implied.negative, *_target_moments(preprocessing))
-    negative = output_code(dataset.task, loss, model)
-    output: Any = loss.reads
-    return Readout(dataset.task, output, negative, *_target_moments(preprocessing))
-
-
 def _try_loss(dataset: Dataset, readout: Readout, loss: Any) -> None:
     """Find on two rows what a loss only says when it is called, such as class weights of the wrong number."""
     target = readout.encode(dataset.train.target[:2])
@@ -325,10 +336,6 @@ def _try_loss(dataset: Dataset, readout: Readout, loss: Any) -> None:
         loss(torch.full((len(target), dataset.num_outputs), 0.5), target)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(str(error) if str(error).startswith("loss.") else f"loss: {error}") from error
-
-
-def _target_moments(preprocessing: Preprocessing) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    return preprocessing.target_mean, preprocessing.target_std
 
 
 def _named(config: Node, group: str) -> list[Callback] | list[Logger]:

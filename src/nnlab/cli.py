@@ -3,8 +3,9 @@
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nnlab.config import ConfigError
 
@@ -68,11 +69,16 @@ def print_problems(command: str, problems: Sequence[str]) -> None:
     """Say on standard error what is wrong, a line for each problem."""
     count = len(problems)
     if count == 1:
-        print(f"{command}: {problems[0]}", file=sys.stderr)
+        print(f"{command}: {_harmless(problems[0])}", file=sys.stderr)
         return
     print(f"{command}: {count} problems", file=sys.stderr)
     for problem in problems:
-        print(f"  {problem}", file=sys.stderr)
+        print(f"  {_harmless(problem)}", file=sys.stderr)
+
+
+def _harmless(text: str) -> str:
+    """A message may name what a stranger's file holds: a terminal must not obey it."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _run(verb: str, words: list[str]) -> int:
@@ -133,14 +139,160 @@ def _show(what: str) -> Callable[[list[str]], int]:
         if "--help" in arguments.flags:
             print(SHOW_USAGE[what])
             return 0
-        from nnlab import show as pages
         from nnlab.command import resolved_config
 
-        config, choices = resolved_config(arguments)
-        print(pages.data_page(config, choices) if what == "data" else pages.model_page(config))
-        return 0
+        text, code = _page(what, *resolved_config(arguments))
+        print(text)
+        return code
 
     return show
+
+
+def _page(what: str, config: dict[str, Any], choices: dict[str, Any]) -> tuple[str, int]:
+    """What a verb prints, and its exit code."""
+    if what == "gradcheck":
+        from nnlab.gradcheck import gradcheck
+
+        comparison = gradcheck(config, choices)
+        return comparison.text, 0 if comparison.agrees else 1
+    from nnlab import show as pages
+
+    return pages.data_page(config, choices) if what == "data" else pages.model_page(config), 0
+
+
+def _graph(words: list[str]) -> int:
+    from nnlab.arguments import split_arguments
+    from nnlab.help import SHOW_USAGE
+
+    arguments = split_arguments(words, known=("--help", "--config-dir"))
+    if "--help" in arguments.flags:
+        print(SHOW_USAGE["graph"])
+        return 0
+    from nnlab.graph_page import graph
+
+    print(graph(arguments))
+    return 0
+
+
+def _resume(words: list[str]) -> int:
+    from nnlab.flags import split_run_words
+    from nnlab.help import RUN_USAGE
+
+    if "--help" in words or "-h" in words:
+        print(RUN_USAGE["resume"])
+        return 0
+    typed = split_run_words("resume", words, {})
+    from nnlab.resume_command import resume
+
+    return resume(typed.folder, typed.overrides)
+
+
+def _verify(words: list[str]) -> int:
+    folder, _ = _folder_and_flags("verify", words, ())
+    if folder is None:
+        return 0
+    from nnlab.report.verify import verify
+
+    verdict = verify(folder)
+    print(verdict.text)
+    return verdict.code
+
+
+def _inspect(words: list[str]) -> int:
+    folder, flags = _folder_and_flags("inspect", words, ("--json",))
+    if folder is None:
+        return 0
+    from nnlab.report.inspect import inspect
+
+    text, code = inspect(folder, "--json" in flags)
+    print(text)
+    return code
+
+
+def _folder_and_flags(verb: str, words: list[str], flags: Sequence[str]) -> tuple[Path | None, Mapping[str, str]]:
+    """The folder that a report is asked of, and the flags; None once the verb's page was printed instead."""
+    from nnlab.flags import split_run_words
+    from nnlab.help import REPORT_USAGE
+
+    if {"--help", "-h"} & set(words):
+        print(REPORT_USAGE[verb])
+        return None, {}
+    found = split_run_words(verb, words, dict.fromkeys(flags, ()))
+    if found.overrides:
+        raise ConfigError(f"expected one folder, found {' '.join(words)}")
+    return found.folder, found.flags
+
+
+def _evaluate(words: list[str]) -> int:
+    from nnlab.flags import split_run_words
+    from nnlab.help import RUN_USAGE
+
+    if "--help" in words or "-h" in words:
+        print(RUN_USAGE["evaluate"])
+        return 0
+    known = {"--split": ("train", "valid", "test"), "--checkpoint": ("best", "last"), "--json": ()}
+    typed = split_run_words("evaluate", words, known)
+    from nnlab.evaluate import evaluate
+
+    checkpoint: Any = typed.flags.get("--checkpoint", "best")
+    found = evaluate(typed.folder, typed.flags.get("--split"), checkpoint, typed.overrides)
+    if "--json" in typed.flags:
+        print(found.json)
+        return 0
+    print(found.page)
+    _print_notes(found.notes)
+    return 0
+
+
+def _predict(words: list[str]) -> int:
+    from nnlab.flags import split_run_words
+    from nnlab.help import RUN_USAGE
+
+    if "--help" in words or "-h" in words:
+        print(RUN_USAGE["predict"])
+        return 0
+    known = {"--input": None, "--output": None, "--checkpoint": ("best", "last"), "--mean": ()}
+    typed = split_run_words("predict", words, known)
+    missing = [f"{flag} is missing: the table of new rows" for flag in ("--input",) if flag not in typed.flags]
+    missing += [f"{flag} is missing: a file, or - to print" for flag in ("--output",) if flag not in typed.flags]
+    if missing:
+        raise ConfigError(*missing)
+    from nnlab.predict import predict
+
+    given, output = typed.flags["--input"], typed.flags["--output"]
+    checkpoint: Any = typed.flags.get("--checkpoint", "best")
+    done = predict(typed.folder, given, output, checkpoint, "--mean" in typed.flags, typed.overrides)
+    _print_notes(done.notes)
+    if output != "-":
+        print(f"{output}: {done.num_rows:,} row{'s' * (done.num_rows != 1)}")
+    return 0
+
+
+def _export(words: list[str]) -> int:
+    from nnlab.flags import split_run_words
+    from nnlab.help import RUN_USAGE
+
+    if "--help" in words or "-h" in words:
+        print(RUN_USAGE["export"])
+        return 0
+    known = {"--format": ("onnx", "torch_export"), "--output": None, "--checkpoint": ("best", "last")}
+    typed = split_run_words("export", words, known)
+    if "--format" not in typed.flags:
+        raise ConfigError("--format is missing: onnx or torch_export")
+    from nnlab.export import export
+
+    output = Path(typed.flags["--output"]) if "--output" in typed.flags else None
+    form: Any = typed.flags["--format"]
+    checkpoint: Any = typed.flags.get("--checkpoint", "best")
+    done = export(typed.folder, form, output, checkpoint, typed.overrides)
+    print("\n".join(done.lines), file=sys.stderr if done.file is None else sys.stdout)
+    return 1 if done.file is None else 0
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    """What a result differs by from what one might take it for, beside what a program may read from standard output."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _dashboard(words: list[str]) -> int:
@@ -161,5 +313,13 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "list": _list,
     "data": _show("data"),
     "model": _show("model"),
+    "gradcheck": _show("gradcheck"),
+    "graph": _graph,
+    "inspect": _inspect,
+    "verify": _verify,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "export": _export,
     "dashboard": _dashboard,
+    "resume": _resume,
 }

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from nnlab.check import Command, check
 from nnlab.check.composition import Composition, in_one_line
 from nnlab.config import ConfigError, Library, config_folder
 from nnlab.folder import FolderError, claim_folder, make_folder, member_name
+from nnlab.lock import RunLock
 
 log = logging.getLogger("nnlab")
 
@@ -53,7 +53,7 @@ def train(arguments: Arguments) -> int:
             return 2 if ending.code else 0
     if multirun:
         return _sweep(command, flags)
-    folder, is_new = _run_folder(command)
+    folder, is_new = _run_folder(command, arguments.config_dirs)
     session = Session(command, folder if is_new else None)
     return _through_hydra([*flags, *arguments.overrides, f"hydra.run.dir={_quoted(folder)}"], session)
 
@@ -139,8 +139,7 @@ class Session:
     def run(self, config: DictConfig) -> None:
         """The task function: one member from config to result."""
         from nnlab import experiment
-        from nnlab.callback.progress import Progress
-        from nnlab.console import log_header, print_header, print_summary
+        from nnlab.one_run import train_member
 
         runtime = HydraConfig.get().runtime
         folder = _relative(Path(runtime.output_dir))
@@ -148,31 +147,25 @@ class Session:
         name = str(config.name or self.command.name)
         # As typed; a member has its own values in place of the lists.
         overrides = list(HydraConfig.get().overrides.task) if is_member else self.command.overrides
+        lock = RunLock(folder)
         try:
+            unlocked = lock.acquire()
             member = experiment.prepare(_plain(config), _choices(runtime.choices), overrides, folder, name)
+            if unlocked:
+                member.built.trainer.sinks.note(unlocked)
         except ValueError as error:
+            lock.release()
             problems = error.problems if isinstance(error, ConfigError) else (str(error),)
             self._refused(folder, name, problems, is_member)
             return
-        log_header(member)
-        if not is_member:
-            print_header(self.console, member)
-            member.built.trainer.watch(Progress(self.console))
-        else:
-            self.console.print(f"{folder.name}", highlight=False, markup=False, soft_wrap=True)
-        experiment.fit([member])
-        if member.refused and not is_member:
-            member.built.trainer.close()
+        try:
+            result = train_member(self.console, member, is_member)
+        finally:
+            lock.release()
+        if result is None:
             self._refused(folder, name, member.refused, is_member)
             return
-        result = experiment.finish(member)
         self.results.append(result)
-        if not is_member:
-            print_summary(self.console, result)
-        if result.signal is not None:
-            from nnlab.trainer.interrupt import ENDINGS
-
-            raise SystemExit(ENDINGS[signal.Signals(result.signal)][1])
         if result.status in FAILED:
             self.exit_code = 1
 
@@ -212,14 +205,11 @@ def _refuse_used_sweep(folder: Path) -> None:
         raise FolderError(f"{folder} already holds a sweep; another hydra.sweep.dir starts a new one")
 
 
-def _run_folder(command: Command) -> tuple[Path, bool]:
+def _run_folder(command: Command, config_dirs: list[Path]) -> tuple[Path, bool]:
     """The folder of a single run, and whether nnlab made it just now."""
     if "hydra.run.dir" not in command.values:
         return make_folder(OUTPUTS / command.name), True
-    register_resolvers()
-    with _hydra_errors(), hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = hydra.compose("config", command.overrides, return_hydra_config=True)
-        folder = Path(str(config.hydra.run.dir))
+    folder = Path(Composition(Library(config_dirs), command.overrides, resolve=True).run_dir)
     is_new = not folder.exists()
     claim_folder(folder)
     return folder, is_new
@@ -272,7 +262,8 @@ def register_resolvers() -> None:
 def _choices(choices: Mapping[str, Any]) -> dict[str, Any]:
     plain = OmegaConf.to_container(choices) if isinstance(choices, DictConfig) else dict(choices)
     assert isinstance(plain, dict)
-    return {str(group): option for group, option in plain.items() if not str(group).startswith("hydra/")}
+    # Of the groups inside groups, Hydra's are no part of the config, and an experiment's follow from its name.
+    return {str(name): option for name, option in plain.items() if not str(name).startswith(("hydra/", "experiment/"))}
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

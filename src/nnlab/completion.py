@@ -22,7 +22,15 @@ _BASH = r"""_nnlab_complete() {
 complete -o default -F _nnlab_complete nnlab"""
 
 #: verbs whose words are overrides
-_OVERRIDES = ("train", "data", "model")
+_OVERRIDES = ("train", "data", "model", "gradcheck", "graph")
+#: verbs whose word is the folder of a run -> their flags
+_REPORTS = {"inspect": ("--json", "--help"), "verify": ("--help",)}
+#: verbs of a run's folder, which the shell completes itself, with their flags and the flags' values
+_RUN_FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "evaluate": {"--split": ("train", "valid", "test"), "--checkpoint": ("best", "last"), "--json": (), "--help": ()},
+    "predict": {"--input": (), "--output": (), "--checkpoint": ("best", "last"), "--mean": (), "--help": ()},
+    "export": {"--format": ("onnx", "torch_export"), "--output": (), "--checkpoint": ("best", "last"), "--help": ()},
+}
 _ROOT_KEYS = ("seed", "device", "name", "plugins")
 _SHOW_FLAGS = ("--config-dir", "--help")
 
@@ -70,11 +78,18 @@ def candidates(line: str) -> list[str]:
     if len(words) <= 1:
         return _starting(words[0] if words else "", [*VERBS, "--help", "--version", "--completion"] if words else [])
     verb, *before, word = words
+    if verb in _RUN_FLAGS:
+        flags_of = _RUN_FLAGS[verb]
+        values = flags_of.get(before[-1], ()) if before else ()
+        return _starting(word, values or (flags_of if word.startswith("-") else ()))
     if before and before[-1] in VALUES:
         return _starting(word, VALUES[before[-1]])
     if word.startswith("-") or (before and before[-1] == "--config-dir"):
-        flags = sorted(ALL) if verb == "train" else _SHOW_FLAGS
-        return _starting(word, flags if verb in (*_OVERRIDES, "list") else ()) if word.startswith("-") else []
+        flags = sorted(ALL) if verb == "train" else _REPORTS.get(verb, _SHOW_FLAGS)
+        has_flags = verb in (*_OVERRIDES, *_REPORTS, "list")
+        return _starting(word, flags) if has_flags and word.startswith("-") else []
+    if verb in _REPORTS:
+        return _folders(word)
     library = Library(_config_dirs(before))
     if verb == "list":
         return _starting(word, library.groups) if not before else []
@@ -83,6 +98,19 @@ def candidates(line: str) -> list[str]:
 
 def _starting(word: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(word)]
+
+
+def _folders(word: str) -> list[str]:
+    """The folders that could stand there, or none where a name needs quotes: those are left to the shell."""
+    parent, slash, typed = word.rpartition("/")
+    try:
+        with os.scandir(f"{parent}{slash}" or ".") as found:
+            names = sorted(entry.name for entry in found if entry.is_dir() and entry.name.startswith(typed))
+    except OSError:
+        return []
+    names = [name for name in names if not name.startswith(".") or typed.startswith(".")]
+    is_plain = all(re.fullmatch(r"[\w.,=+@%:-]+", name) for name in names)
+    return [f"{parent}{slash}{name}/" for name in names] if is_plain else []
 
 
 def _config_dirs(words: list[str]) -> list[Path]:

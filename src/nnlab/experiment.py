@@ -8,7 +8,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from nnlab.data.dataset import Dataset
 from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, write_atomic, write_json
 from nnlab.run_arrays import Arrays, arrays_after, arrays_before
 from nnlab.trainer import FitResult
+from nnlab.trainer.interrupt import Interrupt
 
 log = logging.getLogger("nnlab")
 
@@ -92,27 +93,55 @@ def prepare(
         ConfigError: with every problem of the config.
     """
     built = build(config, choices, folder, name)
+    member = assemble(config, choices, overrides, folder, name, built)
+    write_json(folder / "preprocessing.json", built.preprocessing.to_json())
+    # Last: a folder with a run.json holds all that a resume needs.
+    write_json(folder / RUN_FILE, _run_record(member))
+    built.trainer.sinks.manifest(final=False)
+    return member
+
+
+def assemble(
+    config: Mapping[str, Any],
+    choices: Mapping[str, Any],
+    overrides: Sequence[str],
+    folder: Path,
+    name: str,
+    built: Built,
+) -> Member:
+    """Put a run together from its objects; nothing is written.
+
+    Args:
+        config: the resolved config as plain values.
+        choices: the option chosen for each group.
+        overrides: what the user typed.
+        folder: the run's folder.
+        name: the run's name.
+        built: its objects, the model untrained.
+
+    Returns:
+        The run.
+    """
     splits = {
         split: (built.preprocessing.inputs(rows.inputs), built.readout.encode(rows.target))
         for split, rows in built.dataset.splits.items()
     }
     member = Member(name, config, choices, list(overrides), folder, built, splits)
     member.arrays = arrays_before(built)
-    write_json(folder / RUN_FILE, _run_record(member))
-    write_json(folder / "preprocessing.json", built.preprocessing.to_json())
     return member
 
 
-def fit(members: Sequence[Member]) -> None:
+def fit(members: Sequence[Member], resume: bool = False) -> None:
     """Train members. An error in one is kept with it and ends no other.
 
     Args:
         members: prepared runs; each knows how it went afterwards.
+        resume: whether to go on from their newest checkpoints.
     """
     for member in members:
         valid = member.splits.get("valid")
         try:
-            member.fitted = member.built.trainer.fit(member.splits["train"], valid, close_loggers=False)
+            member.fitted = member.built.trainer.fit(member.splits["train"], valid, resume=resume, close_loggers=False)
         except Exception as error:
             if isinstance(error, ValueError) and not member.built.trainer.has_started:
                 member.error, member.refused = str(error), tuple(str(error).splitlines())
@@ -131,6 +160,13 @@ def finish(member: Member) -> Result:
     Returns:
         What it came to.
     """
+    with Interrupt() as interrupt:  # what follows takes seconds: it is brought to its end, then the signal is obeyed
+        result = _finish(member)
+    signal = result.signal if result.signal is not None else interrupt.received
+    return replace(result, signal=signal)
+
+
+def _finish(member: Member) -> Result:
     trainer, fitted = member.built.trainer, member.fitted
     if fitted is None:
         content = _failed_content(member)
@@ -148,6 +184,7 @@ def finish(member: Member) -> Result:
     trainer.sinks.result(content)
     for text in (f"{content['status']}: {content['reason']}", f"final {content['final']}", f"test {content['test']}"):
         log.info(text)
+    trainer.sinks.manifest(final=fitted is not None and fitted.signal is None)
     return Result(member.folder, content, fitted.signal if fitted is not None else None)
 
 
@@ -186,6 +223,9 @@ def _draw(member: Member, fitted: FitResult) -> None:
         draw_figures(member.folder, member.name, member.arrays, fitted.history, sinks.media)
     except OSError as error:
         sinks.note(f"figures could not be written ({error.strerror or error})")
+    except Exception as error:  # a picture is worth no run
+        sinks.note(f"figures could not be drawn ({type(error).__name__}: {error}); train.log has the traceback")
+        log.info("%s", traceback.format_exc())
 
 
 def _failed_content(member: Member) -> dict[str, Any]:
@@ -205,6 +245,7 @@ def _run_record(member: Member) -> dict[str, Any]:
         "options": dict(member.choices),
         "overrides": list(member.overrides),
         "seed": member.config["seed"],
+        "data": _columns(member.built.dataset),
         "data_fingerprint": fingerprint(member.built.dataset),
         "plugins": list(member.config["plugins"]),
         "choices": {
@@ -217,6 +258,17 @@ def _run_record(member: Member) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | _versions(),
         "git_commit": _git_commit(),
         "history": [],
+    }
+
+
+def _columns(dataset: Dataset) -> dict[str, Any]:
+    """What those have to know of the data who use the model without them."""
+    return {
+        "task": dataset.task,
+        "input_names": list(dataset.input_names),
+        "target_names": list(dataset.target_names),
+        "class_names": list(dataset.class_names),
+        "num_outputs": dataset.num_outputs,
     }
 
 

@@ -6,10 +6,11 @@ import json
 import math
 import os
 import re
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 #: what run.json and result.json are written as; readers refuse a newer one
 SCHEMA_VERSION = 1
@@ -17,6 +18,12 @@ SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
 RESULT_FILE = "result.json"
 METRICS_FILE = "metrics.csv"
+
+#: bytes; no JSON file of a run comes near this, and a larger one is refused before memory is taken for it
+JSON_LIMIT = 64 * 2**20
+
+#: how a file of a run folder is opened: no link is followed, no pipe waited for, nothing left open in children
+OPEN_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class FolderError(ValueError):
@@ -146,16 +153,46 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, (json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file of a run folder for reading, if it is a plain one; the folder may come from a stranger.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FolderError: if a link, a pipe, a device or a folder has that name.
+        OSError: as from the file system.
+    """
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise FolderError(f"{path} is not a plain file, and links are not followed")
+    descriptor = os.open(path, os.O_RDONLY | OPEN_PLAIN)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FolderError(f"{path} was replaced by something that is not a plain file")
+    return open(descriptor, "rb")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that nnlab wrote.
 
+    Args:
+        path: the file; at most ``JSON_LIMIT`` bytes, and no link.
+
     Raises:
-        FolderError: if it is missing or damaged, naming the file.
+        FolderError: if it is missing, damaged, too large or not a plain file, naming the file.
     """
     try:
-        content = json.loads(path.read_bytes())
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > JSON_LIMIT:
+                raise FolderError(f"{path} has {size:,} bytes; nnlab writes none above {JSON_LIMIT:,} and reads none")
+            content = json.loads(file.read(JSON_LIMIT))
+    except FolderError:
+        raise
     except FileNotFoundError:
         raise FolderError(f"{path} is missing: is {path.parent} a run folder?") from None
+    except RecursionError:
+        raise FolderError(f"{path} cannot be read: its lists and objects are nested too deeply") from None
     except (OSError, ValueError) as error:
         raise FolderError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict):
@@ -174,9 +211,35 @@ class TableFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.num_rows = 0
         self._columns: list[str] = []
         self._pending = ""
         self._size = 0
+
+    def cut(self, num_rows: int) -> None:
+        """Go on with a file that is there, after its first rows; what follows them is dropped.
+
+        Args:
+            num_rows: rows to keep.
+
+        Raises:
+            FolderError: if it has fewer.
+            OSError: if it cannot be written.
+        """
+        if num_rows == 0:
+            self.path.unlink(missing_ok=True)
+            return
+        try:
+            lines = self.path.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            lines = []
+        whole = [line for line in lines if line.endswith(b"\n")]
+        if len(whole) < num_rows + 1:
+            raise FolderError(f"{self.path}: expected {num_rows} rows, found {max(0, len(whole) - 1)}")
+        self._columns = next(csv.reader([whole[0].decode()]))
+        self._size = sum(map(len, whole[: num_rows + 1]))
+        self.num_rows = num_rows
+        os.truncate(self.path, self._size)
 
     def append(self, row: Mapping[str, float | int | None]) -> None:
         """Add a row; it is in the file after the next ``flush``.
@@ -189,20 +252,26 @@ class TableFile:
             self._columns = list(row)
             self._pending = _csv_line(self._columns)
         assert list(row) == self._columns
+        self.num_rows += 1
         self._pending += _csv_line([_shortest(value) for value in row.values()])
 
-    def flush(self) -> None:
+    def flush(self, durably: bool = False) -> None:
         """Try to write what is still held back.
+
+        Args:
+            durably: whether to wait until it would survive a power failure.
 
         Raises:
             OSError: if it could not be written.
         """
-        if not self._pending:
-            return
         payload = self._pending.encode()
+        if not payload and not (durably and self._size):
+            return
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             written = os.pwrite(descriptor, payload, self._size)
+            if durably:
+                os.fsync(descriptor)
             if written < len(payload):
                 # A nearly full disk takes part of a line first and complains at the next write.
                 os.ftruncate(descriptor, self._size)

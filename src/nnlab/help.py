@@ -8,9 +8,17 @@ from nnlab.config import GROUPS, ConfigError, Library, nearest
 
 VERBS = {
     "train": "train one model, or many with -m",
+    "resume": "go on with a run where it stopped, to the same bits; extend a finished one",
     "list": "the options of each group, a line of meaning each",
     "data": "what a data set is, without training",
     "model": "a model's layers, shapes and parameters",
+    "gradcheck": "gradients by autograd, by hand and by finite differences, compared",
+    "graph": "the computational graph of loss and model, as text and drawn",
+    "inspect": "what a run is and how it stands, from its files",
+    "verify": "whether a run's files are whole",
+    "evaluate": "loss and metrics of a trained run, on any split or on other data",
+    "predict": "what a trained run says of new rows, from CSV or Parquet",
+    "export": "a trained run as an ONNX or torch.export file, checked against it",
     "dashboard": "TensorBoard on 127.0.0.1",
 }
 
@@ -36,6 +44,95 @@ What a run would learn from: task, splits, classes, columns, and how the model s
 
 What a run would train: layers, shapes and parameters, for the data that are chosen.{_SHOW_FLAGS}
   nnlab model data=digits 'model.widths=[256,64]'""",
+    "gradcheck": f"""usage: nnlab gradcheck [group=option] [key=value] …
+
+The gradient of the first training batch's loss at the initial weights, in float64, by autograd, by the chain rule
+written by hand, and by finite differences with delta and half of it, parameter by parameter. Errors are relative: the
+largest difference divided by the largest gradient. Exit code 1 if two ways disagree.{_SHOW_FLAGS}
+  nnlab gradcheck data=blobs model.width=8 gradient=finite_difference gradient.delta=1e-2""",
+    "graph": """usage: nnlab graph [group=option] [key=value] …
+
+The computational graph of the first training batch's loss at the initial weights, as autograd records it: every
+grad_fn from the loss back to the parameters, with shapes; what the loss does not reach is named. The overrides are
+those of `nnlab train`; nothing is trained. The picture and TensorBoard's graph go into a folder of their own,
+outputs/<name>/graph/<date>_<time>/.
+
+  --config-dir DIR           configs of your own beside nnlab's
+
+  nnlab graph data=iris model.width=8 model.norm=batch""",
+}
+REPORT_USAGE = {
+    "inspect": """usage: nnlab inspect RUN_DIR [--json]
+
+What a run is and how it stands: config, seed, versions, length, numbers, checkpoints, notes. Of a sweep's folder, a
+line for each member. Nothing in the folder is run, and it may come from anybody; torch is not needed.
+
+  --json                     run.json and result.json merged, for programs
+
+  nnlab inspect outputs/rings/2026-11-22_14-30-00""",
+    "verify": """usage: nnlab verify RUN_DIR
+
+Whether the files of a run are whole: size and SHA-256 of each are compared with manifest.json, and the checkpoints
+with the files that point to them. Of a sweep's folder, every member. Nothing is changed; torch is not needed.
+A line for each file that is damaged, missing or unknown to the manifest, and a summary.
+
+  nnlab verify outputs/rings/2026-11-22_14-30-00
+
+exit codes: 0 whole, 1 damaged or missing files, 2 no run""",
+}
+
+_CHECKPOINT_FLAG = """
+  --checkpoint best|last     which parameters: those that trainer.monitor chose (best), or the newest"""
+_PLUGINS_KEY = """
+  plugins=[…]                packages of your own that the run may use; its folder cannot grant them"""
+RUN_USAGE = {
+    "resume": f"""usage: nnlab resume RUN_DIR [trainer.max_epochs=…]
+
+Goes on with a run exactly where it stopped, however it was ended: the result has the bits of a run that was never
+interrupted. A sweep's folder: its members that are not done. A finished run is extended by a larger
+trainer.max_epochs or trainer.max_steps; trainer.checkpoint_every and trainer.on_divergence may change too, nothing
+else.{_PLUGINS_KEY}
+
+  nnlab resume outputs/rings/2026-01-31_12-00-00
+  nnlab resume outputs/rings/2026-01-31_12-00-00 trainer.max_epochs=100""",
+    "evaluate": f"""usage: nnlab evaluate RUN_DIR [--split train|valid|test] [--checkpoint best|last] [data overrides]
+
+Loss and metrics of a trained run on a split: test where there is one, else valid, else train. The data are made again
+from the run's config; overrides of data change them. The preprocessing stays that of the training.
+
+  --split train|valid|test   which rows{_CHECKPOINT_FLAG}
+  --json                     for a program: all digits, notes inside
+  data.KEY=…, data=…         other data of the same shape and classes
+  device=auto                auto, cpu, cuda, cuda:N; the run's own if nothing is said{_PLUGINS_KEY}
+
+  nnlab evaluate outputs/rings/2026-01-31_12-00-00
+  nnlab evaluate outputs/rings/2026-01-31_12-00-00 --split valid data.seed=7 --json""",
+    "predict": f"""usage: nnlab predict RUN_DIR --input FILE --output FILE [--checkpoint best|last]
+       nnlab predict SWEEP_DIR --mean --input FILE --output FILE
+
+What a trained run says of new rows. Files end in .csv (UTF-8, commas, a header) or .parquet (pip install
+'nnlab[table]'). Columns are matched by name, in any order and in the units that the run was trained on; others are
+passed over. The output has a row for each row: prediction (the class, or the value in the target's units; with several
+targets prediction_NAME), and for classes probability_NAME.
+
+  --input FILE               the rows
+  --output FILE              replaced in one step if it is there; - prints CSV{_CHECKPOINT_FLAG}
+  --mean                     of a sweep's finished members: prediction is the mean of their values, or the class of
+                             the largest mean probability; std, or std_NAME for each class, is how far they differ
+  device=cpu                 auto, cpu, cuda, cuda:N{_PLUGINS_KEY}
+
+  nnlab predict outputs/iris/2026-01-31_12-00-00 --input flowers.csv --output species.csv""",
+    "export": f"""usage: nnlab export RUN_DIR --format onnx|torch_export [--output DIR] [--checkpoint best|last]
+
+A trained run as one file that needs no nnlab: from rows in the user's units to values in the target's units, or to
+probabilities, with the preprocessing inside and any number of rows. It is compared with the run on up to 256 training
+rows before it is written; exit code 1 if it differs by more than 1e-5. A JSON file beside it names inputs, outputs,
+classes and the largest difference. ONNX needs pip install 'nnlab[export]'.
+
+  --format onnx|torch_export model.onnx, or model.pt2 for torch.export.load
+  --output DIR               default: export/ in the run's folder{_CHECKPOINT_FLAG}{_PLUGINS_KEY}
+
+  nnlab export outputs/iris/2026-01-31_12-00-00 --format onnx""",
 }
 
 

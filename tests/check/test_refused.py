@@ -12,7 +12,7 @@ REFUSED = {
     "optm=adam": ["optm=adam: there is no group or key 'optm'; did you mean optim?"],
     "optm=adam dat=rings": ["did you mean optim?", "did you mean data?"],
     "optim=adm": ["optim=adm: optim has no option 'adm'; did you mean adam"],
-    "init=xyz": ["there are constant, default, kaiming_normal"],
+    "init=xyz": ["there are bernoulli, constant, default, kaiming_normal"],
     "optim.lrr=1": ["optim.lrr=1: optim=adam has no key 'lrr'; did you mean lr?"],
     "optim.momentum=0.9": ["optim=adam has no key 'momentum'; it has lr, betas"],
     "optim=sdg optim.momentum=0.9": ["did you mean sgd?"],

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,14 @@ def model() -> nn.Module:
     return whole
 
 
-def started(folder: Path, config: dict[str, Any] | None = None) -> TensorBoard:
+def started(
+    folder: Path,
+    config: dict[str, Any] | None = None,
+    resumed_at: int | None = None,
+    history: Sequence[tuple[int, dict[str, float]]] = (),
+) -> TensorBoard:
     logger = TensorBoard()
-    logger.start(Run(folder, config or {}, model(), np.zeros((1, 2), np.float32)))
+    logger.start(Run(folder, config or {}, model(), resumed_at, history))
     return logger
 
 
@@ -201,22 +207,37 @@ def test_start_resumed_run_later_points_are_withdrawn_and_none_is_doubled(tmp_pa
     for step in (10, 20, 30):
         first.scalars(step, {"train/loss": float(step)}, 0.0)
     first.close()
-    second = started(tmp_path, {"max_epochs": 5})
+    second = started(tmp_path, {"max_epochs": 5}, resumed_at=10)
     for step in (20, 30, 40):
         second.scalars(step, {"train/loss": float(-step)}, 0.0)
     second.close()
     assert points(tmp_path, "train/loss") == [(10, 10.0), (20, -20.0), (30, -30.0), (40, -40.0)]
-    assert text(tmp_path) == [(0, "    max_epochs: 3"), (20, "    max_epochs: 5")]
+    assert text(tmp_path) == [(0, "    max_epochs: 3"), (11, "    max_epochs: 5")]
     assert read(tmp_path).Tags()["graph"]
     assert read(tmp_path).Tensors("custom_scalars__config__")
 
 
-def test_start_resumed_without_a_new_point_withdraws_nothing(tmp_path: Path) -> None:
+def test_start_resumed_without_a_new_point_keeps_those_until_the_checkpoint(tmp_path: Path) -> None:
     first = started(tmp_path)
-    first.scalars(10, {"train/loss": 1.0}, 0.0)
+    for step in (10, 20):
+        first.scalars(step, {"train/loss": float(step)}, 0.0)
     first.close()
-    started(tmp_path).close()
-    assert points(tmp_path, "train/loss") == [(10, 1.0)]
+    started(tmp_path, resumed_at=10).close()
+    assert points(tmp_path, "train/loss") == [(10, 10.0)]
+
+
+def test_start_resumed_points_that_never_reached_the_disk_are_written_again(tmp_path: Path) -> None:
+    first = started(tmp_path)
+    for step in (10, 20, 30):
+        first.scalars(step, {"train/loss": float(step)}, 0.0)
+    first.close()
+    (path,) = tmp_path.glob("events*")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) - 70])  # a power failure took the end
+    assert (30, 30.0) not in points(tmp_path, "train/loss")
+    history = [(step, {"train/loss": float(step)}) for step in (10, 20, 30)]
+    started(tmp_path, resumed_at=30, history=history).close()
+    assert sorted(points(tmp_path, "train/loss")) == [(10, 10.0), (20, 20.0), (30, 30.0)]
 
 
 def test_close_without_start_or_twice_is_harmless(tmp_path: Path) -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "docs/first-steps.md", "docs/trainer.md", "docs/meaning.md", "docs/reference.md"]
+PAGES = [
+    "README.md",
+    "docs/first-steps.md",
+    "docs/tutorial.md",
+    "docs/trainer.md",
+    "docs/meaning.md",
+    "docs/reference.md",
+]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are run through bash")

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from nnlab import Trainer
 from nnlab.callback import Callback, EarlyStopping
+from nnlab.logger import TensorBoard
 from nnlab.loss import MSE, CrossEntropy, Penalty
 from nnlab.metric import MAE, R2, RMSE, Accuracy
 from nnlab.model import MLP
@@ -586,6 +587,30 @@ def test_unfit_data_are_refused(data, words):
     model = mlp()
     with pytest.raises(ValueError, match=words):
         Trainer(model, MSE(), sgd(model)).fit(data)
+
+
+def shuffled(x, y):
+    return DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
+
+
+def test_logger_draws_nothing_from_a_shuffling_dataloader(tmp_path):
+    losses = []
+    for loggers in ([], [TensorBoard()]):
+        model = mlp()
+        torch.manual_seed(3)
+        trainer = Trainer(model, MSE(), sgd(model), loggers=loggers, folder=tmp_path, max_epochs=2, device="cpu")
+        losses.append([row["train/loss"] for row in trainer.fit(shuffled(*rows())).history])
+    assert losses[0] == losses[1]
+
+
+def test_untrained_evaluation_of_a_shuffling_dataloader_keeps_rows_and_targets_together():
+    x = torch.arange(40.0).unsqueeze(1)
+    model = nn.Linear(1, 1)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+        model.bias.zero_()
+    result = Trainer(model, MSE(), sgd(model), max_epochs=0, device="cpu").fit(shuffled(x, x + 2))
+    assert result.history[0]["train/loss"] == pytest.approx(4.0)
 
 
 @pytest.mark.gpu

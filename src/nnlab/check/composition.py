@@ -35,6 +35,7 @@ class Composition:
             with hydra.initialize_config_dir(str(library.folders[0]), version_base="1.3"):
                 config = hydra.compose("config", [*overrides, *search], return_hydra_config=True)
                 self.choices: dict[str, Any] = dict(config.hydra.runtime.choices)
+                self.run_dir = str(config.hydra.run.dir) if resolve else ""
                 with open_dict(config):
                     del config["hydra"]
                 plain: Any = OmegaConf.to_container(config, resolve=resolve, throw_on_missing=resolve)

@@ -36,5 +36,5 @@ def random_networks(
         panel.set_xlabel(literal(input_name), fontsize=10, color=INK)
         panel.set_ylabel(literal(output_name), fontsize=10, color=INK)
         panel.set_xlim(float(grid[0]), float(grid[-1]))
-        panel.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     return figure

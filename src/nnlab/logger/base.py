@@ -1,7 +1,7 @@
 """What every logger offers: four methods."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ class Run:
         folder: the run's folder.
         config: the resolved config as plain values.
         model: the model, for its structure.
-        example: one input row, preprocessed, shape [1, F].
+        resumed_at: the step that a resumed training goes on from; None for one that begins.
+        history: the steps and scalars of the evaluations until then.
     """
 
     folder: Path
     config: Mapping[str, Any]
     model: nn.Module
-    example: np.ndarray
+    resumed_at: int | None = None
+    history: Sequence[tuple[int, Mapping[str, float]]] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ class Logger(ABC):
     @abstractmethod
     def media(self, step: int, tag: str, item: Media) -> None:
         """Record a histogram or a picture under a tag at one step."""
+
+    def sync(self) -> None:  # noqa: B027 - a logger without files has nothing to bring to safety
+        """Bring to the disk, durably, what was recorded so far; a checkpoint is about to point behind it."""
 
     @abstractmethod
     def close(self) -> None:

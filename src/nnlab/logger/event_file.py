@@ -4,9 +4,11 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorboard.compat.proto.event_pb2 import Event
 
 PATTERN = "events.out.tfevents.*"
@@ -52,14 +54,17 @@ class EventFile:
         if len(self._held) > _MAX_HELD_BYTES or time.monotonic() - self._flushed_at >= self._flush_every_s:
             self.flush()
 
-    def flush(self) -> None:
+    def flush(self, durably: bool = False) -> None:
         """Write what is held back.
+
+        Args:
+            durably: whether to wait until it would survive a power failure.
 
         Raises:
             OSError: if the disk did not take it; it is kept.
         """
         self._flushed_at = time.monotonic()
-        if not self._held:
+        if not self._held and not durably:
             return
         with open(self.path, "r+b", buffering=0) as file:
             file.seek(self._size)
@@ -68,8 +73,31 @@ class EventFile:
                 # A nearly full disk takes a part first and complains only at the next write.
                 file.truncate(self._size)
                 raise OSError(28, "No space left on device", str(self.path))
+            if durably:
+                os.fsync(file.fileno())
         self._size += written
         self._held.clear()
+
+
+def read_events(folder: Path) -> Iterator[Event]:
+    """The events that a folder's files hold, in the order in which TensorBoard reads them; torn ends are left out.
+
+    Args:
+        folder: a run's folder.
+    """
+    for path in sorted(folder.glob(PATTERN)):
+        content = path.read_bytes()
+        start = 0
+        while start + 12 <= len(content):
+            (length,) = struct.unpack_from("<Q", content, start)
+            payload = content[start + 12 : start + 12 + length]
+            if len(payload) < length:
+                break
+            try:
+                yield Event.FromString(payload)
+            except DecodeError:
+                break
+            start += 12 + length + 4
 
 
 def record(payload: bytes) -> bytes:

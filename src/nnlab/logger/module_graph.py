@@ -13,7 +13,7 @@ from torch import nn
 _INPUT, _OUTPUT = "(input)", "(output)"
 
 
-def module_graph(model: nn.Module, num_inputs: int) -> GraphDef:
+def module_graph(model: nn.Module) -> GraphDef:
     """One node for each module without children, in the order in which they are defined, from input to output.
 
     Nothing is run or traced: the graph shows what the model is made of, and for layers in sequence that is also how
@@ -21,14 +21,15 @@ def module_graph(model: nn.Module, num_inputs: int) -> GraphDef:
 
     Args:
         model: the model.
-        num_inputs: F, width of a row.
 
     Returns:
         The graph. Each layer has its class as ``op``, the shape of every parameter and buffer as an attribute, and,
         where it is known, the shape that it puts out.
     """
     graph = GraphDef(versions=VersionDef(producer=22))
-    graph.node.append(NodeDef(name=_INPUT, op="Input", attr={"_output_shapes": _output_shape(num_inputs)}))
+    widths = [layer.in_features for layer in model.modules() if isinstance(layer, nn.Linear)]
+    shape = {"_output_shapes": _output_shape(widths[0])} if widths else {}
+    graph.node.append(NodeDef(name=_INPUT, op="Input", attr=shape))
     for name, module in model.named_modules():
         if next(module.children(), None) is None:
             graph.node.append(_node(name.replace(".", "/") or "model", module, graph.node[-1]))

@@ -18,7 +18,7 @@ from tensorboard.plugins.histogram import metadata as histogram
 from tensorboard.plugins.text import metadata as text
 
 from nnlab.logger.base import Histogram, Image, Logger, Media, Run
-from nnlab.logger.event_file import PATTERN, EventFile
+from nnlab.logger.event_file import EventFile, read_events
 from nnlab.logger.module_graph import module_graph
 
 FLUSH_EVERY_S = 2.0
@@ -30,29 +30,39 @@ class TensorBoard(Logger):
     """Writes scalars, histograms, pictures, the config and the model's graph for TensorBoard.
 
     The event file lies in the run's folder itself. Train and valid values of one metric share a chart on the Custom
-    Scalars tab. A folder that already holds an event file belongs to a resumed run: what the earlier process logged at
-    or after the first step that is logged now is then withdrawn (by a session start, TensorFlow's way), so that no
-    point is shown twice.
+    Scalars tab. What an earlier process logged after the step that a resumed run goes on from is withdrawn (by a
+    session start, TensorFlow's way), so that no point is shown twice.
     """
 
     def __init__(self) -> None:
         self._run: Run | None = None
         self._events: EventFile | None = None
-        self._session_open = False
         self._layout_written = False
 
     def start(self, run: Run) -> None:
-        """Make the event file; a fresh run's config and graph are in it at once."""
-        resumed = any(run.folder.glob(PATTERN))
+        """Make the event file; a fresh run's config and graph are in it at once.
+
+        A resumed run withdraws what the earlier process logged after the step that it goes on from, and logs again
+        what of the evaluations until then did not reach the disk.
+        """
+        there = {event.step for event in read_events(run.folder) if _has_scalars(event)} if run.history else set()
         self._run, self._events = run, EventFile(run.folder, FLUSH_EVERY_S)
-        self._session_open = self._layout_written = False
-        if not resumed:
-            self._open_session(step=0)
+        self._layout_written = False
+        self._open_session(step=0 if run.resumed_at is None else run.resumed_at + 1)
+        for step, scalars in run.history:
+            if step not in there:
+                self.scalars(step, scalars, time.time())
         self._events.flush()
+
+    def sync(self) -> None:
+        """Bring what was logged to the disk."""
+        if self._events is not None:
+            self._events.flush(durably=True)
 
     def scalars(self, step: int, values: Mapping[str, float], time_s: float) -> None:
         """Record named numbers at one step, as a single event."""
-        if not self._layout_written:
+        # A trace's own numbers may come before the first evaluation, and have no charts of two lines.
+        if not self._layout_written and any(tag.startswith(("train/", "valid/")) for tag in values):
             self._layout_written = True
             self._write_summary(step, [_layout(values)])
         self._write_summary(step, [Summary.Value(tag=tag, simple_value=x) for tag, x in values.items()], time_s)
@@ -68,8 +78,6 @@ class TensorBoard(Logger):
 
     def _write_summary(self, step: int, values: Iterable[Summary.Value], time_s: float | None = None) -> None:
         assert self._events is not None, "start() comes first"
-        if not self._session_open:
-            self._open_session(step)
         moment = time.time() if time_s is None else time_s
         self._events.write(Event(wall_time=moment, step=step, summary=Summary(value=values)))
 
@@ -77,15 +85,18 @@ class TensorBoard(Logger):
         """Withdraw everything logged at or after ``step``; say again what was withdrawn with it."""
         assert self._events is not None
         assert self._run is not None
-        self._session_open = True
         # TensorBoard's own loader ignores the first session start of a run (tensorflow/tensorboard#4763): a fresh run
         # needs one as well, or the one that a resumed run writes would be the first.
         session = SessionLog(status=SessionLog.START)
         self._events.write(Event(wall_time=time.time(), step=step, session_log=session))
         self._write_summary(step, [_config(self._run.config)])
         if step == 0:
-            graph = module_graph(self._run.model, self._run.example.shape[-1])
+            graph = module_graph(self._run.model)
             self._events.write(Event(wall_time=time.time(), graph_def=graph.SerializeToString()))
+
+
+def _has_scalars(event: Event) -> bool:
+    return any(value.tag == "train/loss" for value in event.summary.value)
 
 
 def _layout(tags: Iterable[str]) -> Summary.Value:

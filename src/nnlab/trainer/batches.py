@@ -7,7 +7,7 @@ from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset, default_collate
 
 from nnlab.seeding import epoch_order
 
@@ -163,7 +163,26 @@ def tensors_of(data: Data) -> tuple[Tensor, Tensor]:
             raise ValueError("data: expected (inputs, target) tensors, a TensorDataset of two tensors or a DataLoader")
         inputs, target = parts
     if len(inputs) != len(target):
-        raise ValueError(f"data: {len(inputs)} rows of inputs but {len(target)} targets")
+        raise ValueError(f"data: {len(inputs)} rows of inputs but {len(target)} targets{_transposed(inputs, target)}")
     if len(inputs) == 0:
         raise ValueError("data: expected at least one row, found none")
     return inputs, target
+
+
+def stacked_inputs(loader: DataLoader[tuple[Tensor, ...]]) -> Tensor | None:
+    """The inputs [N, F] that a loader takes its rows from, where they can be had without drawing a batch."""
+    dataset = loader.dataset
+    if isinstance(dataset, TensorDataset) and loader.collate_fn is default_collate:
+        return dataset.tensors[0]
+    return None
+
+
+def _transposed(inputs: Tensor, target: Tensor) -> str:
+    """Which of two tensors with unequal numbers of rows may lie on its side."""
+    pairs = (("inputs", inputs, len(target)), ("target", target, len(inputs)))
+    fitting = [
+        f"{name}.T with shape {list(tensor.T.shape)}"
+        for name, tensor, num_rows in pairs
+        if tensor.dim() == 2 and tensor.shape[1] == num_rows
+    ]
+    return f"; {' or '.join(fitting)} would fit" if fitting else ""

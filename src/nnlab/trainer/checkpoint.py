@@ -3,16 +3,21 @@
 import hashlib
 import json
 import math
+import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
 from torch import Tensor
 
-from nnlab.folder import read_json, write_atomic, write_json
+from nnlab.folder import FolderError, open_plain, write_atomic, write_json
+from nnlab.pointer import CHECKPOINTS, POINTERS, Pointer, read_pointer
 
-LAST, PREVIOUS, BEST = "last", "previous", "best"
+LAST, PREVIOUS, BEST = POINTERS
+#: of a file of a checkpoint, where nothing is known of the model that it belongs to
+MOST_BYTES = 16 << 30
 
 
 def pack(state: Any) -> tuple[Any, dict[str, Tensor]]:
@@ -64,49 +69,107 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "checkpoints"
+        self.folder = folder / CHECKPOINTS
 
-    def save(self, step: int, state: dict[str, Any], best: tuple[int, dict[str, Any]] | None) -> None:
+    def save(
+        self,
+        step: int,
+        state: dict[str, Any],
+        best: tuple[int, dict[str, Any]] | None,
+        before_pointing: Callable[[], None] = lambda: None,
+    ) -> None:
         """Write a state, and the best one if it is not there yet, then point to them.
 
         Args:
             step: optimizer steps done.
             state: nested dicts and lists of tensors and plain values.
             best: the step and the state that the monitored metric chose, or None.
+            before_pointing: brings to the disk whatever the state relies on, such as the rows of ``metrics.csv``.
 
         Raises:
             OSError: if the disk refuses; the pointers still name whole files.
         """
         self.folder.mkdir(exist_ok=True)
+        of_best = None
         if best is not None and best[0] != step and self._pointed(BEST) != best[0]:
             # A state that was saved at that step has it already; a file that has a name never changes.
-            self._point(BEST, best[0], self._digests(best[0]) or self._write(*best))
+            of_best = self._digests(best[0]) or self._write(*best)
         digests = self._write(step, state)
+        before_pointing()
         if best is not None and best[0] == step:
             self._point(BEST, step, digests)
+        elif best is not None and of_best is not None:
+            self._point(BEST, best[0], of_best)
         last = self.folder / f"{LAST}.json"
         if last.exists() and self._pointed(LAST) != step:
             write_atomic(self.folder / f"{PREVIOUS}.json", last.read_bytes())
         self._point(LAST, step, digests)
         self._sweep()
 
-    def load(self, which: str) -> tuple[int, dict[str, Any]]:
-        """Read a state back.
+    def load(self, which: str, most_bytes: int = MOST_BYTES) -> tuple[int, dict[str, Any]]:
+        """Read a state back, whole and as it was written.
 
         Args:
             which: ``last``, ``previous`` or ``best``.
+            most_bytes: the most that a state can take; a larger file is refused before it is read.
 
         Returns:
             Its step and the state.
 
         Raises:
-            FolderError: if a file is missing or damaged.
+            FolderError: if a file is missing, damaged, too large or nothing that nnlab writes.
         """
-        from safetensors.torch import load_file
+        pointer = read_pointer(self.folder / f"{which}.json")
+        step = pointer.step
+        payload, described = (
+            self._whole(f"{step}.{ending}", pointer, most_bytes) for ending in ("safetensors", "json")
+        )
+        try:
+            content = json.loads(described)
+            if content["step"] != step:
+                raise ValueError(f"expected step {step}, found {content['step']!r}")
+            state: dict[str, Any] = unpack(content["state"], _tensors(payload))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FolderError(f"{self.folder / f'{step}.json'} is no checkpoint of nnlab: {error}") from None
+        return step, state
 
-        step = int(read_json(self.folder / f"{which}.json")["step"])
-        skeleton = read_json(self.folder / f"{step}.json")["state"]
-        return step, unpack(skeleton, load_file(self.folder / f"{step}.safetensors"))
+    def newest(self, most_bytes: int) -> tuple[tuple[int, dict[str, Any]] | None, list[str]]:
+        """The newest state that is whole.
+
+        Args:
+            most_bytes: as for ``load``.
+
+        Returns:
+            Step and state, or None where none was ever put in force; and what is damaged, a sentence each.
+
+        Raises:
+            FolderError: if there are checkpoints, but none is whole.
+        """
+        problems: list[str] = []
+        pointers = [which for which in (LAST, PREVIOUS) if (self.folder / f"{which}.json").exists()]
+        for which in pointers:
+            try:
+                return self.load(which, most_bytes), problems
+            except FolderError as error:
+                problems.append(str(error))
+        if pointers:
+            raise FolderError("; ".join([*problems, "no other checkpoint is left"]))
+        return None, []
+
+    def _whole(self, name: str, pointer: Pointer, most_bytes: int) -> bytes:
+        """A file's content, if it is the one that was written."""
+        path = self.folder / name
+        try:
+            with open_plain(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > most_bytes:
+                    raise FolderError(f"{path}: expected at most {most_bytes:,} bytes, found {size:,}")
+                payload = file.read(size)
+        except OSError as error:
+            raise FolderError(f"{path} cannot be read: {error.strerror}") from None
+        if hashlib.sha256(payload).hexdigest() != pointer.sha256[name]:
+            raise FolderError(f"{path} is damaged: its content is not what {CHECKPOINTS}/*.json says")
+        return payload
 
     def _write(self, step: int, state: dict[str, Any]) -> dict[str, str]:
         from safetensors import SafetensorError
@@ -133,19 +196,32 @@ class Checkpoints:
     def _digests(self, step: int) -> dict[str, str] | None:
         for which in (LAST, PREVIOUS):
             if self._pointed(which) == step:
-                digests: dict[str, str] = read_json(self.folder / f"{which}.json")["sha256"]
-                return digests
+                return read_pointer(self.folder / f"{which}.json").sha256
         return None
 
     def _pointed(self, which: str) -> int | None:
-        path = self.folder / f"{which}.json"
-        return int(read_json(path)["step"]) if path.exists() else None
+        """The step that a pointer names; None where there is no pointer, or a damaged one."""
+        try:
+            return read_pointer(self.folder / f"{which}.json").step
+        except FolderError:
+            return None
 
     def _sweep(self) -> None:
         kept = {self._pointed(which) for which in (LAST, PREVIOUS, BEST)}
         for path in self.folder.iterdir():
             if re.fullmatch(r"\d+\.(safetensors|json)", path.name) and int(path.stem) not in kept:
                 path.unlink()
+
+
+def _tensors(payload: bytes) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors: dict[str, Tensor] = load(payload)
+        return tensors
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
 
 
 def parse_cadence(text: str | int) -> tuple[float, str]:

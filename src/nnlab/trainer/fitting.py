@@ -2,21 +2,21 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from nnlab.callback.base import Callback, FitView
-from nnlab.trainer.batches import Batches, updates
+from nnlab.trainer.batches import Batch, Batches, updates
 from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, floating, is_finite
 from nnlab.trainer.evaluation import Evaluator, read
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
 from nnlab.trainer.plan import Cadence, Plan, Progress
 from nnlab.trainer.record import EpochRecord
-from nnlab.trainer.result import FitResult, Row
+from nnlab.trainer.result import FitResult, Row, scalars_of
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState, copy_of
 from nnlab.trainer.step import StepParts, train_step
@@ -79,14 +79,31 @@ class Fitting:
         self._floating = floating(self.parts.model)
         self._start_s = time.monotonic()
         self._epoch_began = Progress()
+        self._remembered_at = Progress()
+        self._epoch_is_over = True
         self._last_row = (0, self._start_s)
         self._step_callbacks = [c for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
 
+    def goes_on(self) -> bool:
+        """Whether there is a step to do, or an epoch whose steps are done to bring to its end."""
+        return not self.plan.is_done(self.progress) or not self._epoch_is_over
+
     def start_epoch(self) -> None:
         """Before the first step of an epoch: remember where it starts, in case it has to be gone through again."""
-        self.record.start(keeps_outputs=bool(self.evaluator.metrics) and self.plan.evaluates(self.progress.epoch))
-        self._epoch_began = Progress(self.progress.epoch, self.progress.step, self.progress.batch)
+        here = Progress(self.progress.epoch, self.progress.step, self.progress.batch)
+        if self._epoch_is_over:
+            self._epoch_began = here
+            self.record.start(self._keeps_outputs())
+        self._epoch_is_over = False
+        self._remembered_at = here
         self.state.remember()
+
+    def updates(self) -> Iterator[list[Batch]]:
+        """The batches of the epoch that are still to be trained on, in groups that make one update each."""
+        groups = updates(self.batches.epoch(self._epoch_began.epoch), self.accumulate_steps)
+        for _ in range(self._remembered_at.step - self._epoch_began.step):
+            self.record.pass_over(next(groups))
+        return groups
 
     def set_learning_rate(self) -> None:
         """Before a step: give the optimizer the rate that the schedule wants."""
@@ -109,9 +126,17 @@ class Fitting:
         for callback in self._step_callbacks:
             callback.on_step_end(self.view, progress.step, self.record.last_loss)
 
-    def evaluation_is_due(self) -> bool:
-        """Whether the epoch that just ended, or was cut short by the last step, is evaluated."""
-        return self.plan.evaluates(self._epoch_began.epoch)
+    def end_epoch(self) -> tuple[str, str] | None:
+        """After the last step of an epoch, or the last of all: evaluate and save if it is time to.
+
+        Returns:
+            As ``evaluate``.
+        """
+        ending = self.evaluate() if self._is_evaluated() else None
+        self._epoch_is_over = True
+        if ending is None and not self.plan.is_done(self.progress) and self.cadence.is_due(self.progress):
+            self.write()
+        return ending
 
     def evaluate(self) -> tuple[str, str] | None:
         """After an epoch: one row of metrics.
@@ -132,13 +157,16 @@ class Fitting:
 
     def evaluate_untrained(self) -> None:
         """One row for a training of no steps: every split in evaluation mode."""
-        inputs, target = (_gather(self.batches, side) for side in (0, 1))
+        # Once: a DataLoader gives its rows in another order the next time.
+        batches = list(self.batches.epoch(0))
+        inputs, target = (torch.cat([batch[side] for batch in batches]) for side in (0, 1))
         loss, *metrics = self.evaluator.split(self.parts.model, inputs, target, self.parts.precision)
         self._publish(self._row(read([loss])[0], metrics))
 
     def save_is_due(self) -> bool:
-        """Whether the state is written after this step."""
-        return self.cadence.is_due(self.progress)
+        """Whether the state is written after this step; where an epoch ends with it, ``end_epoch`` decides."""
+        is_last = self.progress.batch == 0 or self.plan.is_done(self.progress)
+        return not is_last and self.cadence.is_due(self.progress)
 
     def save(self) -> bool:
         """Write the state, unless it is not worth keeping.
@@ -155,8 +183,13 @@ class Fitting:
         """Write the state as it is, and the best one."""
         state = self.state.take() | {
             "progress": vars(self.progress).copy(),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "epoch_began": vars(self._epoch_began).copy(),
+            "epoch_is_over": self._epoch_is_over,
+            "record": self.record.state_dict(keeps_all=not self._epoch_is_over or self.progress.batch != 0),
+            "callbacks": {type(callback).__name__: callback.state_dict() for callback in self.callbacks},
             "best": self.best.row if self.best is not None else None,
+            "seconds": time.monotonic() - self._start_s,
+            "tables": self.sinks.num_rows(),
         }
         best = None
         if self.best is not None:
@@ -164,7 +197,35 @@ class Fitting:
             best = (best_step, {"model": self.best.state} if best_step != self.progress.step else state)
         self.sinks.checkpoint(self.progress.step, state, best)
         self.write_result()
+        self.sinks.manifest(final=False)
         self.cadence.saved()
+
+    def resume(self, state: Mapping[str, Any], best: Mapping[str, Tensor] | None, history: Sequence[Row]) -> None:
+        """Go to where an earlier process was.
+
+        Args:
+            state: what ``write`` wrote.
+            best: the model's state at the best evaluation so far, or None.
+            history: the rows of ``metrics.csv`` until then.
+        """
+        self.state.put_back(dict(state))
+        for name in ("epoch", "step", "batch"):
+            setattr(self.progress, name, int(state["progress"][name]))
+            setattr(self._epoch_began, name, int(state["epoch_began"][name]))
+        self._epoch_is_over = bool(state["epoch_is_over"]) and (
+            self.progress.batch == 0 or self.plan.is_done(self.progress)
+        )
+        self.record.start(self._keeps_outputs())
+        self.record.load_state_dict(state["record"], self._floating[0])
+        self.history[:] = history
+        if state["best"] is not None and best is not None:
+            self.best = Best(state["best"], {name: tensor.clone() for name, tensor in best.items()})
+        for callback in self.callbacks:
+            stored = state["callbacks"].get(type(callback).__name__)
+            if stored:
+                callback.load_state_dict(stored)
+        self._start_s = time.monotonic() - float(state["seconds"])
+        self._last_row = (self.progress.step, time.monotonic())
 
     def write_result(self) -> None:
         """Write how it went so far."""
@@ -201,7 +262,7 @@ class Fitting:
         index = self._first_bad(losses)
         kept = self._go_back_to(len(losses) if index is None else index)
         began, progress = self._epoch_began, self.progress
-        progress.epoch, progress.step, progress.batch = began.epoch, began.step + kept, began.batch + kept
+        progress.epoch, progress.step, progress.batch = began.epoch, began.step + kept, kept
         if index is None:
             return "diverged", self._overflow("the parameters were no longer finite numbers", began.step + kept + 1)
         self.diverged_at = began.step + index + 1
@@ -221,22 +282,31 @@ class Fitting:
         return f"{what} after step {step}; {ADVICE}"
 
     def _go_back_to(self, num_steps: int) -> int:
-        """Repeat the epoch's first steps, fewer if the parameters overflow before; returns how many were kept."""
+        """Repeat the epoch's first steps, fewer if the parameters overflow before; returns how many were kept.
+
+        Those that an earlier process has done were finite, and are not repeated.
+        """
         self.state.go_back()
         if not self.batches.repeatable:
             self.sinks.note("a DataLoader cannot be repeated: the parameters kept are those of the epoch's start")
             return 0
-        self.progress.epoch, self.progress.step = self._epoch_began.epoch, self._epoch_began.step
+        self.progress.epoch, self.progress.step = self._epoch_began.epoch, self._remembered_at.step
         last_finite = LastFinite(self.parts.model)
         self._rates = []
-        groups = updates(self.batches.epoch(self._epoch_began.epoch), self.accumulate_steps)
-        for kept, batches in zip(range(num_steps), groups, strict=False):
+        first = self._remembered_at.step - self._epoch_began.step
+        for kept, batches in zip(range(first, num_steps), self.updates(), strict=False):
             self.set_learning_rate()
             train_step(self.parts, batches)
             self.progress.step += 1
             if not last_finite.check():
                 return kept
         return num_steps
+
+    def _is_evaluated(self) -> bool:
+        return self.plan.evaluates(self._epoch_began.epoch)
+
+    def _keeps_outputs(self) -> bool:
+        return bool(self.evaluator.metrics) and self._is_evaluated()
 
     def _row(self, train_loss: float, of_training: Sequence[Tensor]) -> Row:
         names = self.evaluator.names()[1:]
@@ -258,7 +328,7 @@ class Fitting:
     def _publish(self, row: Row) -> str | None:
         self._keep_if_best(row)
         self.history.append(row)
-        scalars = {key: float(value) for key, value in row.items() if "/" in key}
+        scalars = scalars_of(row)
         step_before, moment_before = self._last_row
         self._last_row = (self.progress.step, time.monotonic())
         elapsed = self._last_row[1] - moment_before
@@ -283,7 +353,3 @@ class Fitting:
             return
         torch._foreach_copy_(list(self.best.state.values()), list(state.values()))
         self.best = Best(row, self.best.state)
-
-
-def _gather(batches: Batches, side: int) -> Tensor:
-    return torch.cat([batch[side] for batch in batches.epoch(0)])

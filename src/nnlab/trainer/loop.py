@@ -1,6 +1,5 @@
 """THE loop. Parts decide their own cadence; the loop only calls them."""
 
-from nnlab.trainer.batches import updates
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.step import train_step
 
@@ -9,18 +8,20 @@ def run_loop(fitting: Fitting) -> tuple[str, str]:
     """Train until the plan is done or something ends it earlier.
 
     Args:
-        fitting: the training and everything that belongs to it, at its start.
+        fitting: the training and everything that belongs to it, at its start or where an earlier process left it.
 
     Returns:
         The status (``completed``, ``early_stopped``, ``diverged``, ``interrupted``, ``preempted``) and its reason.
     """
     plan, progress, record = fitting.plan, fitting.progress, fitting.record
-    if plan.is_done(progress):
+    if plan.num_steps == 0:
         fitting.evaluate_untrained()
         return "completed", "no training was asked for"
-    while not plan.is_done(progress):
+    while fitting.goes_on():
+        if fitting.interrupt.received:
+            return fitting.interrupted()
         fitting.start_epoch()
-        for batches in updates(fitting.batches.epoch(progress.epoch), fitting.accumulate_steps):
+        for batches in fitting.updates():
             fitting.set_learning_rate()
             record.add(*train_step(fitting.parts, batches), batches)
             fitting.end_step()
@@ -32,8 +33,7 @@ def run_loop(fitting: Fitting) -> tuple[str, str]:
             return fitting.diverged()
         if fitting.interrupt.received:
             return fitting.interrupted()
-        if fitting.evaluation_is_due():
-            ending = fitting.evaluate()
-            if ending is not None:
-                return ending
+        ending = fitting.end_epoch()
+        if ending is not None:
+            return ending
     return "completed", "all epochs are done" if progress.epoch == plan.max_epochs else "all steps are done"

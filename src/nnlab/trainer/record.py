@@ -1,8 +1,8 @@
 """What the steps of one epoch leave behind, on the device until the host reads anyway."""
 
 import math
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -35,6 +35,35 @@ class EpochRecord:
         self._sizes.clear()
         self._outputs.clear()
         self._targets.clear()
+
+    def state_dict(self, keeps_all: bool) -> dict[str, Any]:
+        """What a resumed run needs of the epoch under way; its batches' targets are found again by ``pass_over``.
+
+        Args:
+            keeps_all: False where the epoch is over and evaluated, and nothing of it is needed.
+        """
+        if not keeps_all:
+            return {"losses": [], "sizes": [], "outputs": []}
+        outputs = [torch.cat(self._outputs)] if self._outputs else []
+        return {"losses": list(self.losses()), "sizes": list(self._sizes), "outputs": outputs}
+
+    def load_state_dict(self, state: Mapping[str, Any], like: Tensor) -> None:
+        """Take back what ``state_dict`` gave.
+
+        Args:
+            state: what it gave.
+            like: a tensor of the dtype and on the device that losses have.
+        """
+        self._losses = [torch.tensor(loss, dtype=like.dtype, device=like.device) for loss in state["losses"]]
+        self._read = []
+        self._sizes = [int(size) for size in state["sizes"]]
+        self._outputs = [outputs.to(like.device) for outputs in state["outputs"]]
+        self._targets = []
+
+    def pass_over(self, batches: Sequence[Batch]) -> None:
+        """Keep the targets of batches whose losses and predictions an earlier process left."""
+        if self.keeps_outputs:
+            self._targets.extend(batch.target for batch in batches)
 
     def add(self, loss: Tensor, predictions: Sequence[Tensor], batches: Sequence[Batch]) -> None:
         """Keep what a step gave.

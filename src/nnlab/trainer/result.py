@@ -1,10 +1,16 @@
 """How a training went."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, float | int]
+
+
+def scalars_of(row: Mapping[str, float | int]) -> dict[str, float]:
+    """The numbers of a row that are logged: those with a slash in their name."""
+    return {key: float(value) for key, value in row.items() if "/" in key}
 
 
 @dataclass(frozen=True)

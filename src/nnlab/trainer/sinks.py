@@ -3,12 +3,15 @@
 import logging
 import math
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from nnlab.folder import METRICS_FILE, RESULT_FILE, TableFile, write_atomic, write_json
 from nnlab.logger.base import Image, Logger, Media, Run
+from nnlab.manifest import write_manifest
 from nnlab.trainer.checkpoint import Checkpoints
 
 if TYPE_CHECKING:  # matplotlib takes half a second, which only those who draw shall pay
@@ -54,11 +57,6 @@ class Sinks:
         """
         self.notes.append(text)
         log.log(level, text)
-
-    @property
-    def has_loggers(self) -> bool:
-        """Whether anything is logged beside metrics.csv."""
-        return bool(self._loggers)
 
     def start(self, run: Run) -> None:
         """Start every logger."""
@@ -119,13 +117,40 @@ class Sinks:
         """Put one sentence into the log and the notes: something found, not something wrong."""
         self.note(text, logging.INFO)
 
+    def num_rows(self) -> dict[str, int]:
+        """How many rows each table of the folder has by now."""
+        tables = {"metrics": self._metrics} if self._metrics is not None else {}
+        return {name: table.num_rows for name, table in (tables | self._tables).items()}
+
+    def resume(self, num_rows: Mapping[str, int]) -> None:
+        """Go on with the tables that an earlier process left; rows that it wrote after its checkpoint are dropped.
+
+        Args:
+            num_rows: what ``num_rows`` was at the checkpoint; a table that it does not name begins anew.
+
+        Raises:
+            FolderError: if a table has fewer rows.
+            OSError: if a table cannot be written.
+        """
+        assert self.folder is not None
+        for name, count in num_rows.items():
+            if name != "metrics":
+                self._tables[name] = TableFile(self.folder / f"{name}.csv")
+                self._tables[name].cut(count)
+        assert self._metrics is not None
+        self._metrics.cut(num_rows.get("metrics", 0))
+
     def checkpoint(self, step: int, state: dict[str, Any], best: tuple[int, dict[str, Any]] | None) -> None:
-        """Write a checkpoint."""
-        checkpoints, metrics = self._checkpoints, self._metrics
-        if checkpoints is None or metrics is None:
-            return
-        self._flush_tables()
-        self._attempt("the checkpoint", lambda: checkpoints.save(step, state, best))
+        """Write a checkpoint: its payload, then the rows and events that belong to it, then what points to it."""
+        checkpoints = self._checkpoints
+        if checkpoints is not None:
+            # Rows first, as far as there is room: on a nearly full disk they fit where a checkpoint does not.
+            self._flush_tables()
+            self._attempt("the checkpoint", lambda: checkpoints.save(step, state, best, self._sync))
+
+    def _sync(self) -> None:
+        self._flush_tables(durably=True)
+        self._each_logger(lambda logger: logger.sync())
 
     def result(self, content: Mapping[str, Any]) -> None:
         """Rewrite ``result.json``."""
@@ -133,19 +158,36 @@ class Sinks:
         if folder is not None:
             self._attempt(RESULT_FILE, lambda: write_json(folder / RESULT_FILE, content))
 
+    def manifest(self, final: bool) -> None:
+        """Write down the size and the digest of every file.
+
+        Args:
+            final: whether nothing follows.
+        """
+        folder = self.folder
+        if folder is not None:
+            self._attempt("manifest.json", lambda: write_manifest(folder, final))
+
     def close(self) -> None:
         """Write what is held back and close every logger."""
         self._flush_tables()
         self._each_logger(lambda logger: logger.close())
 
-    def _flush_tables(self) -> None:
+    def _flush_tables(self, durably: bool = False) -> None:
         for table in (self._metrics, *self._tables.values()):
             if table is not None:
-                self._attempt(table.path.name, table.flush)
+                self._attempt(table.path.name, partial(table.flush, durably))
 
     def _each_logger(self, action: Callable[[Logger], None]) -> None:
         for logger in list(self._loggers):
-            if not self._attempt(f"logger {type(logger).__name__}", lambda logger=logger: action(logger)):  # type: ignore[misc]
+            what = f"logger {type(logger).__name__}"
+            try:
+                works = self._attempt(what, partial(action, logger))
+            except Exception as error:  # whoever wrote it, a logger is worth no training
+                works = False
+                self.note(f"{what} failed ({type(error).__name__}: {error}); training goes on without it")
+                log.info("%s", traceback.format_exc())
+            if not works:
                 self._loggers.remove(logger)
 
     def _attempt(self, what: str, action: Callable[[], None]) -> bool:

@@ -73,7 +73,12 @@ class TrainingState:
             "scaler": self.scaler.state_dict() if self.scaler is not None else {},
             "generators": [generator.get_state() for generator in self.generators],
             "torch_generator": torch.get_rng_state(),
+            "cuda_generator": [torch.cuda.get_rng_state(device) for device in self._cuda_devices()],
         }
+
+    def _cuda_devices(self) -> list[torch.device]:
+        """Where dropout layers that are not nnlab's draw from."""
+        return list({tensor.device for tensor in self._model_tensors if tensor.is_cuda})
 
     def take(self) -> dict[str, Any]:
         """A copy of the state: nested dicts and lists of tensors and plain values."""
@@ -96,6 +101,8 @@ class TrainingState:
         for generator, stored in zip(self.generators, state["generators"], strict=True):
             generator.set_state(stored)
         torch.set_rng_state(state["torch_generator"])
+        for device, stored in zip(self._cuda_devices(), state["cuda_generator"], strict=True):
+            torch.cuda.set_rng_state(stored, device)
 
 
 def copy_of(value: Any) -> Any:

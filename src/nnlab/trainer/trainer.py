@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, final
@@ -25,14 +26,25 @@ from nnlab.model.dropout import seed_dropout
 from nnlab.schedule.base import Schedule
 from nnlab.schedule.constant import Constant
 from nnlab.seeding import derive
-from nnlab.trainer.batches import Batches, Data, FixedBatches, LoaderBatches, TensorBatches, place, tensors_of
+from nnlab.trainer.batches import (
+    Batches,
+    Data,
+    FixedBatches,
+    LoaderBatches,
+    TensorBatches,
+    place,
+    stacked_inputs,
+    tensors_of,
+)
 from nnlab.trainer.evaluation import Evaluator, predict, read
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.loop import run_loop
 from nnlab.trainer.plan import Cadence, Plan
 from nnlab.trainer.precision import PrecisionName, make_precision
-from nnlab.trainer.result import FitResult
+from nnlab.trainer.result import FitResult, scalars_of
+from nnlab.trainer.resume import find
+from nnlab.trainer.shapes import check_inputs
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState
 from nnlab.trainer.step import StepParts
@@ -148,7 +160,7 @@ class Trainer:
         self.shuffle = shuffle
         self.seed = seed
         self.max_epochs = max_epochs
-        self.max_steps = 2 if dry_run else max_steps
+        self.max_steps = min(2, 2 if max_steps is None else max_steps) if dry_run else max_steps
         self.eval_every = eval_every
         self.monitor = monitor
         self.accumulate_steps = accumulate_steps
@@ -169,28 +181,32 @@ class Trainer:
         self._fitting_now: Fitting | None = None
         self._best_state: dict[str, Tensor] | None = None
 
-    def fit(self, train: Data, valid: Data | None = None, *, close_loggers: bool = True) -> FitResult:
+    def fit(
+        self, train: Data, valid: Data | None = None, *, resume: bool = False, close_loggers: bool = True
+    ) -> FitResult:
         """Train.
 
         Args:
             train: a pair of tensors (inputs [N, F], target [N, …]), a TensorDataset of two, or a DataLoader of pairs.
             valid: likewise, evaluated every ``eval_every`` epochs; None for no validation.
+            resume: whether to go on from the newest checkpoint in ``folder``, to the bits that an uninterrupted
+                training would have; where none was written yet, it begins anew.
             close_loggers: False if more is going to be logged; ``close`` then ends it.
 
         Returns:
             How it went.
 
         Raises:
-            ValueError: for data that do not fit the settings.
+            ValueError: for data that do not fit the model or the settings.
         """
         if self._fitting_now is not None:
             raise ValueError("fit: this Trainer has been fitted; make a new Trainer, with a new optimizer, to train on")
         batches = self._batches(train)
-        splits = {} if valid is None else {"valid": self._on_device(valid)}
-        with Interrupt() as interrupt, self._settings(), self._own_randomness(batches):
+        splits = {} if valid is None else {"valid": self._on_device(valid, "valid")}
+        with Interrupt() as interrupt, self.settings(), self._own_randomness(batches):
             fitting = self._fitting_now = self._fitting(batches, splits, interrupt)
             try:
-                self._start(fitting)
+                self._start(fitting, resume)
                 self.has_started = True
                 status, reason = run_loop(fitting)
                 fitting.write()
@@ -228,9 +244,12 @@ class Trainer:
 
         Returns:
             ``loss`` and each metric by name.
+
+        Raises:
+            ValueError: for data that do not fit the model.
         """
         inputs, target = self._on_device(data)
-        with self._settings(), self.holding(checkpoint):
+        with self.settings(), self.holding(checkpoint):
             values = read(self.evaluator.split(self.model, inputs, target, self.precision))
         return dict(zip(self.evaluator.names(), values, strict=True))
 
@@ -243,8 +262,12 @@ class Trainer:
 
         Returns:
             Shape [N, O], on the CPU.
+
+        Raises:
+            ValueError: for inputs that do not fit the model.
         """
-        with self._settings(), self.holding(checkpoint):
+        check_inputs(self.model, inputs, self.precision)
+        with self.settings(), self.holding(checkpoint):
             return predict(self.model, place(inputs, self.device, self.precision.dtype), self.precision).cpu()
 
     @contextmanager
@@ -260,14 +283,48 @@ class Trainer:
         finally:
             self.model.load_state_dict(last)
 
-    def _start(self, fitting: Fitting) -> None:
-        example = next(iter(fitting.batches.epoch(0))).inputs[:1] if self.sinks.has_loggers else torch.empty(0)
-        run = Run(self.folder or Path(), self.hyperparameters, self.model, example.float().cpu().numpy())
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """torch's global settings for as long as this trainer works, put back afterwards."""
+        threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        torch.set_num_threads(self.threads)
+        keep_freed_memory()
+        if self.deterministic:
+            # cuBLAS repeats exactly only with a fixed workspace, which it reads at its first use.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            if self.deterministic:  # the call imports much of torch's compiler
+                torch.use_deterministic_algorithms(deterministic)
+
+    def _start(self, fitting: Fitting, resume: bool) -> None:
+        found = None
+        if resume:
+            if self.folder is None or not fitting.batches.repeatable:
+                raise ValueError(
+                    "fit: resume=True needs a folder and tensors; a DataLoader's order cannot be found again"
+                )
+            found = find(self.folder, self.model, self.optimizer)
+            for problem in found.problems if found is not None else ():
+                self.sinks.note(f"{problem}; the checkpoint before it is used")
+            self.sinks.resume(found.state["tables"] if found is not None else {"metrics": 0})
+        run = Run(self.folder or Path(), self.hyperparameters, self.model)
+        if found is not None:
+            history = [(int(row["step"]), scalars_of(row)) for row in found.history]
+            run = replace(run, resumed_at=found.step, history=history)
+            fitting.view = replace(fitting.view, resumed_at=found.step)
         self.sinks.start(run)
-        fitting.write_result()
         self.model.train()
         for callback in self.callbacks:
             callback.on_fit_start(fitting.view)
+        if found is not None:
+            fitting.resume(found.state, found.best, found.history)
+        fitting.write_result()
+        if resume:
+            self.sinks.manifest(final=False)  # tables were cut
 
     def _fitting(self, batches: Batches, splits: dict[str, tuple[Tensor, Tensor]], interrupt: Interrupt) -> Fitting:
         steps_per_epoch = -(-batches.num_batches // self.accumulate_steps)
@@ -312,13 +369,16 @@ class Trainer:
 
     def _batches(self, train: Data) -> Batches:
         if isinstance(train, DataLoader):
+            stacked = stacked_inputs(train)
+            if stacked is not None:
+                check_inputs(self.model, stacked, self.precision, "train")
             batches = LoaderBatches(train, self.device, self.precision.dtype)
             if not self.overfit_batches:
                 return batches
             fixed = FixedBatches(islice(batches.epoch(0), self.overfit_batches))
             self.sinks.note(f"trainer.overfit_batches: training on {fixed.num_rows} rows only")
             return fixed
-        inputs, target = self._on_device(train)
+        inputs, target = self._on_device(train, "train")
         if self.overfit_batches:
             rows = self.overfit_batches * self.batch_size
             inputs, target = inputs[:rows], target[:rows]
@@ -339,26 +399,11 @@ class Trainer:
                 "batch norm cannot normalize; choose another size, or model.norm=layer"
             )
 
-    def _on_device(self, data: Data) -> tuple[Tensor, Tensor]:
-        inputs, target = (place(tensor, self.device, self.precision.dtype) for tensor in tensors_of(data))
+    def _on_device(self, data: Data, whose: str = "") -> tuple[Tensor, Tensor]:
+        tensors = tensors_of(data)
+        check_inputs(self.model, tensors[0], self.precision, whose)
+        inputs, target = (place(tensor, self.device, self.precision.dtype) for tensor in tensors)
         return inputs, target
-
-    @contextmanager
-    def _settings(self) -> Iterator[None]:
-        """torch's global settings for as long as this trainer works, put back afterwards."""
-        threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-        torch.set_num_threads(self.threads)
-        keep_freed_memory()
-        if self.deterministic:
-            # cuBLAS repeats exactly only with a fixed workspace, which it reads at its first use.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            if self.deterministic:  # the call imports much of torch's compiler
-                torch.use_deterministic_algorithms(deterministic)
 
     @contextmanager
     def _own_randomness(self, batches: Batches) -> Iterator[None]:

@@ -1,0 +1,44 @@
+"""One prepared run on the terminal: header, training, summary."""
+
+import signal
+
+from rich.console import Console
+
+from nnlab import experiment
+from nnlab.callback.progress import Progress
+from nnlab.console import log_header, print_header, print_summary
+from nnlab.experiment import Member, Result
+from nnlab.trainer.interrupt import ENDINGS
+
+
+def train_member(console: Console, member: Member, is_member: bool, resume: bool = False) -> Result | None:
+    """Train a run and say how it goes.
+
+    Args:
+        console: where to.
+        member: prepared.
+        is_member: whether it is a sweep's, which says no more than its name.
+        resume: whether to go on from its newest checkpoint.
+
+    Returns:
+        What it came to; None if the trainer refused it, for the reasons in ``member.refused``.
+
+    Raises:
+        SystemExit: with the code of the signal that ended it.
+    """
+    log_header(member)
+    if not is_member:
+        print_header(console, member)
+        member.built.trainer.watch(Progress(console))
+    else:
+        console.print(f"{member.folder.name}", highlight=False, markup=False, soft_wrap=True)
+    experiment.fit([member], resume)
+    if member.refused and not is_member:
+        member.built.trainer.close()
+        return None
+    result = experiment.finish(member)
+    if not is_member:
+        print_summary(console, member, result)
+    if result.signal is not None:
+        raise SystemExit(ENDINGS[signal.Signals(result.signal)][1])
+    return result
