@@ -33,7 +33,7 @@ FIGURE = re.compile(r"<!-- figure: (\S+) -->\n!\[[^]]*\]\((\S+)\)")
 SHOWN_ONLY = ("make ", "git clone", "eval ", "nnlab dashboard")
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 #: what differs from run to run: the speed and the time of day
-TIMING = re.compile(r"[\d,]+ steps/s|\d+:\d\d left|[\d.]+ s\)")
+TIMING = re.compile(r"[\d,]+ steps/s|\d+:\d\d left|[\d.]+ s\)|[\d.]+ ms|[\d,]+ times as fast")
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 #: relative difference of a printed number that another processor may bring
 TOLERANCE = 0.1

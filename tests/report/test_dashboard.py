@@ -46,7 +46,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture = Image(*png(confusion_matrix(np.eye(2, dtype=int), ["a", "b"], "a run")))
     for steps, sign in [((10, 20, 30), 1), ((20, 30, 40), -1)]:
         logger = TensorBoard()
-        logger.start(Run(folder / "first", {"seed": 0}, model))
+        logger.start(Run(folder / "first", {"seed": 0}, model, resumed_at=None if sign > 0 else 10))
         for step in steps:
             logger.scalars(step, {"train/loss": sign * step, "valid/loss": sign * step / 2}, time.time())
             logger.media(step, "weights/0.weight", Histogram(np.arange(step)))

@@ -101,4 +101,5 @@ def test_startup_small_run_has_every_row() -> None:
     rows = first_cells(ended.stdout)
     assert rows[:6] == ["command", "nnlab --help", "nnlab list", "nnlab train", "torch alone", "train - torch"]
     kinds = {row.partition(" (")[0] for row in rows[7:]}
-    assert kinds == {"learning_curves", "fitted_curve", "decision_map", "confusion_matrix", "predicted_vs_true"}
+    maps = {"fitted_curve", "decision_map", "confusion_matrix", "predicted_vs_true"}
+    assert kinds == {"learning_curves", "weights", *maps}
