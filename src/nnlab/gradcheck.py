@@ -87,6 +87,7 @@ def _compared(built: Built, config: Mapping[str, Any], choices: Mapping[str, Any
         table_text(_table(rows), WIDTH),
         *([table_text(_numbers(rows), WIDTH)] if sum(slope.numel() for slope in exact.values()) <= FEW else []),
         *_verdicts(rows, refusals),
+        *_set_aside(config),
     ]
     agrees = all(row.backprop_agrees and row.difference_agrees for row in rows)
     return Comparison("\n".join(lines), agrees)
@@ -137,8 +138,7 @@ def _difference_cells(row: Row) -> tuple[str, str, str, str]:
         return "-", "-", "-", "-"
     whole, half = row.difference_error(row.whole), row.difference_error(row.half)
     count = int(row.compared.sum())
-    is_noise = whole * float(row.exact.abs().max()) <= row.noise
-    ratio = "rounding" if is_noise else f"{whole / half:.2f}" if half else "-"
+    ratio = "rounding" if _is_rounding(row) else f"{whole / half:.2f}" if half else "-"
     return _error(whole), _error(half), ratio if count else "-", f"{count:,} of {row.exact.numel():,}"
 
 
@@ -163,7 +163,8 @@ def _verdicts(rows: list[Row], refusals: Mapping[str, str]) -> list[str]:
     }
     met = {
         "backprop": "agrees with autograd to rounding",
-        "finite_difference": "agrees with autograd to the order of delta squared",
+        "finite_difference": "agrees with autograd "
+        + ("within rounding" if all(_is_rounding(row) for row in rows) else "to the order of delta squared"),
     }
     for name, disagreeing in wrong.items():
         if name in refusals:
@@ -175,7 +176,24 @@ def _verdicts(rows: list[Row], refusals: Mapping[str, str]) -> list[str]:
     skipped = sum(int((~row.compared).sum()) for row in rows if row.whole is not None)
     if skipped:
         lines.append(f"not compared: {skipped:,} numbers whose moving by delta carries something over a kink")
+        lines.append("(a kink is where an activation or a loss, its slope or its curvature jumps)")
     return lines
+
+
+def _set_aside(config: Mapping[str, Any]) -> list[str]:
+    precision = config["trainer"]["precision"]
+    return (
+        []
+        if precision in ("fp32", "fp64")
+        else [f"set aside: trainer.precision={precision}, of which only training knows"]
+    )
+
+
+def _is_rounding(row: Row) -> bool:
+    """Whether the error of central differences is no larger than rounding explains."""
+    if row.whole is None:
+        return True
+    return row.difference_error(row.whole) * float(row.exact.abs().max()) <= row.noise
 
 
 def _error(value: float | None) -> str:

@@ -46,9 +46,11 @@ What a run would train: layers, shapes and parameters, for the data that are cho
   nnlab model data=digits 'model.widths=[256,64]'""",
     "gradcheck": f"""usage: nnlab gradcheck [group=option] [key=value] …
 
-The gradient of the first training batch's loss at the initial weights, in float64, by autograd, by the chain rule
-written by hand, and by finite differences with delta and half of it, parameter by parameter. Errors are relative: the
-largest difference divided by the largest gradient. Exit code 1 if two ways disagree.{_SHOW_FLAGS}
+The gradient of the loss of the first training rows (at most 16 of the first batch) at the initial weights, in float64,
+by autograd, by the chain rule written by hand, and by finite differences with delta and half of it, parameter by
+parameter. Errors are relative: the largest difference divided by the largest gradient. Exit code 1 if two ways
+disagree; what a way cannot do is said, and is no disagreement. Another delta: gradient=finite_difference
+gradient.delta=….{_SHOW_FLAGS}
   nnlab gradcheck data=blobs model.width=8 gradient=finite_difference gradient.delta=1e-2""",
     "graph": """usage: nnlab graph [group=option] [key=value] …
 

@@ -79,6 +79,15 @@ def test_without_activations_whatever_lies_between_the_layers_is_straight(norm: 
     assert np.abs(np.diff(curve, 2)).max() > 1e-6
 
 
+def test_without_activations_one_activation_in_several_places_is_gone_from_all() -> None:
+    bend = nn.Tanh()
+    model = nn.Sequential(nn.Linear(1, 5), bend, nn.Sequential(nn.Linear(5, 5), bend), bend, nn.Linear(5, 1))
+    made = random_copy(model, numbers())
+    with torch.no_grad():
+        np.testing.assert_allclose(without_activations(made)(GRID), by_hand(made, lambda x: x), rtol=0, atol=1e-12)
+        assert np.abs(np.diff(made(GRID)[:, 0].numpy(), 2)).max() > 1e-6
+
+
 @pytest.mark.parametrize(
     ("curve", "expected"),
     [

@@ -99,10 +99,10 @@ def without_activations(model: nn.Module) -> nn.Module:
     Norm layers go as well: a layer norm alone would bend the line.
     """
     made = copy.deepcopy(model)
-    for parent in list(made.modules()):
-        for name, child in parent.named_children():
-            if not isinstance(child, nn.Linear) and not list(child.children()):
-                setattr(parent, name, nn.Identity())
+    # With its duplicates: one activation may stand in several places.
+    for name, module in list(made.named_modules(remove_duplicate=False)):
+        if not isinstance(module, nn.Linear) and not list(module.children()):
+            made.set_submodule(name, nn.Identity())
     return made
 
 

@@ -121,6 +121,8 @@ def compare(loop: Tensor, product: Tensor) -> str:
 
 def _timed(work: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, float]:
     """What some work gave, and the seconds until the device was done with it."""
+    if device.type == "cuda":  # what it was given before is not counted
+        torch.cuda.synchronize(device)
     start = time.perf_counter()
     result = work()
     if device.type == "cuda":
