@@ -26,14 +26,23 @@ from pathlib import Path
 from nnlab.config import GROUPS, Library
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/first-steps.md", "docs/tutorial.md", "docs/trainer.md", "docs/meaning.md"]
+PAGES = [
+    "README.md",
+    "docs/first-steps.md",
+    "docs/tutorial.md",
+    "docs/trainer.md",
+    "docs/reliability.md",
+    "docs/meaning.md",
+]
 BLOCK = re.compile(r"```(bash|python)\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 FIGURE = re.compile(r"<!-- figure: (\S+) -->\n!\[[^]]*\]\((\S+)\)")
 #: commands that are shown but not run here, each because something else runs it
 SHOWN_ONLY = ("make ", "git clone", "eval ", "nnlab dashboard")
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 #: what differs from run to run: the speed and the time of day
-TIMING = re.compile(r"[\d,]+ steps/s|\d+:\d\d left|[\d.]+ s\)|[\d.]+ ms|[\d,]+ times as fast")
+TIMING = re.compile(
+    r"[\d,]+ steps/s|\d+:\d\d left|[\d.]+ s\)|[\d.]+ ms|[\d,]+ times as fast|largest difference [\d.e-]+"
+)
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 #: relative difference of a printed number that another processor may bring
 TOLERANCE = 0.1

@@ -14,6 +14,7 @@ import torch
 from nnlab import export as exporting
 from nnlab.cli import main
 from nnlab.evaluate import make_data
+from nnlab.lock import RunLock
 from nnlab.restore import load_run
 
 FEW = ("trainer.threads=1", "logger=[]", "device=cpu", "trainer.max_epochs=3", "model.width=6", "optim.lr=0.01")
@@ -140,6 +141,30 @@ def test_the_file_tells_nothing_of_the_machine_it_was_made_on(runs, form):
         payload = (runs / name / "export" / FILES[form]).read_bytes()
         for place in (str(exporting.__file__), "site-packages", str(runs)):
             assert place.encode() not in payload
+
+
+def test_verify_knows_the_exported_files_and_the_rest_of_the_manifest_stays(runs, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(runs / "binary", folder)
+    assert main(["verify", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith(": whole\n")
+    (folder / "export" / "model.onnx").write_bytes(b"x")
+    (folder / "preprocessing.json").write_text((folder / "preprocessing.json").read_text() + " ")
+    (folder / "mine.txt").write_text("")
+    assert main(["export", str(folder), "--format", "torch_export"]) == 0
+    assert main(["verify", str(folder)]) == 1
+    damaged = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines() if " bytes, and " in line]
+    assert damaged == ["export/model.onnx", "preprocessing.json"]
+
+
+def test_export_into_a_run_that_is_in_use_leaves_its_manifest_to_it(runs, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(runs / "binary", folder)
+    before = (folder / "manifest.json").read_bytes()
+    with RunLock(folder):
+        assert main(["export", str(folder), "--format", "torch_export"]) == 0
+    assert "note: the files are not in the manifest: " in capsys.readouterr().out
+    assert (folder / "manifest.json").read_bytes() == before
 
 
 def test_another_folder_and_the_last_parameters_can_be_asked_for(runs, tmp_path, capsys):

@@ -19,6 +19,8 @@ from nnlab.config import ConfigError
 from nnlab.evaluate import make_data
 from nnlab.folder import FolderError, write_atomic, write_json
 from nnlab.gradient.base import Precision
+from nnlab.lock import RunLock
+from nnlab.manifest import add_to_manifest
 from nnlab.restore import LoadedRun, Which, load_run
 from nnlab.run_overrides import read_overrides
 
@@ -125,8 +127,20 @@ def export(folder: Path, form: Format, output: Path | None, checkpoint: Which, o
     check = {"rows": len(rows), "largest_difference": largest, "tolerance": TOLERANCE}
     card = _card(run, form, name, dtype) | {"check": check, "notes": notes}
     write_json(file.with_name(f"{name}.json"), card)
+    if output is None:
+        notes += _enter(folder, [f"{place.name}/{name}", f"{place.name}/{name}.json"])
     agrees = f"agrees with the run on {len(rows)} training rows: largest difference {largest:.2g}"
     return Exported(file, (f"{file}: {len(payload):,} bytes; {agrees}", *(f"note: {note}" for note in notes)))
+
+
+def _enter(folder: Path, names: Sequence[str]) -> list[str]:
+    """Let the manifest know the files; a note where it cannot: a process works on the run, or it is damaged."""
+    try:
+        with RunLock(folder):
+            add_to_manifest(folder, names)
+    except FolderError as error:
+        return [f"the files are not in the manifest: {error}"]
+    return []
 
 
 def _figures(run: LoadedRun, output: Tensor) -> Tensor:

@@ -89,13 +89,26 @@ def write_manifest(folder: Path, final: bool = True, leave_out: Collection[str] 
         if name in (MANIFEST_FILE, LOCK_FILE, *leave_out) or _flaw(name):
             continue
         try:
-            with open_plain(folder / name) as file:
-                size = os.fstat(file.fileno()).st_size
-                files[name] = {"size": size, "sha256": _sha256(file, size), "grows": _grows(name)}
+            files[name] = _look_at(folder, name)
         except FileNotFoundError:
             continue
-    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "final": final, "files": files}
-    write_json(folder / MANIFEST_FILE, content | {"sha256": _seal(content)})
+    _write(folder, final, files)
+
+
+def add_to_manifest(folder: Path, names: Collection[str]) -> None:
+    """Enter files that were added to a finished run; what the manifest says of the others stays as it is.
+
+    Args:
+        folder: the run's folder, which the caller has locked.
+        names: of the files, relative to it.
+
+    Raises:
+        FolderError: if the manifest is missing or damaged.
+        OSError: as from the file system; the old manifest remains.
+    """
+    manifest = read_manifest(folder)
+    files = {name: vars(entry) for name, entry in manifest.files.items()}
+    _write(folder, manifest.final, files | {name: _look_at(folder, name) for name in names})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -279,6 +292,17 @@ class _Check:
                 self.found[pointer_name] = Finding(pointer_name, problem, "damaged")
             else:
                 self._find(name, f"its content is not that of {pointer_name} (SHA-256 differs)", "damaged")
+
+
+def _look_at(folder: Path, name: str) -> dict[str, Any]:
+    with open_plain(folder / name) as file:
+        size = os.fstat(file.fileno()).st_size
+        return {"size": size, "sha256": _sha256(file, size), "grows": _grows(name)}
+
+
+def _write(folder: Path, final: bool, files: Mapping[str, Mapping[str, Any]]) -> None:
+    content = {"schema_version": SCHEMA_VERSION, "final": final, "files": files}
+    write_json(folder / MANIFEST_FILE, content | {"sha256": _seal(content)})
 
 
 def _entry(path: Path, name: str, entry: Any) -> Entry:

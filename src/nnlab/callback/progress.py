@@ -38,6 +38,8 @@ class Progress(Callback):
         """See ``Callback``."""
         self._started_s = time.monotonic()
         self._first_step = view.resumed_at or 0
+        if view.resumed_at is not None:
+            self.console.print(f"goes on after step {view.resumed_at:,} of {view.num_steps:,}", highlight=False)
         if self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()

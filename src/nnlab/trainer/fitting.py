@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from nnlab.callback.base import Callback, FitView
+from nnlab.callback.base import FitView
 from nnlab.trainer.batches import Batch, Batches, updates
 from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, floating, is_finite
 from nnlab.trainer.evaluation import Evaluator, read
@@ -20,6 +20,7 @@ from nnlab.trainer.result import FitResult, Row, scalars_of
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState, copy_of
 from nnlab.trainer.step import StepParts, train_step
+from nnlab.trainer.watchers import Watchers
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Fitting:
         splits: the other splits as (inputs, target) on the device, such as ``valid``.
         state: what decides how it goes on.
         sinks: where it writes.
-        callbacks: who watches.
+        watchers: the callbacks.
         view: what they may see.
         cadence: when it saves.
         interrupt: signals that ask it to end.
@@ -63,7 +64,7 @@ class Fitting:
     splits: Mapping[str, tuple[Tensor, Tensor]]
     state: TrainingState
     sinks: Sinks
-    callbacks: Sequence[Callback]
+    watchers: Watchers
     view: FitView
     cadence: Cadence
     interrupt: Interrupt
@@ -82,7 +83,6 @@ class Fitting:
         self._remembered_at = Progress()
         self._epoch_is_over = True
         self._last_row = (0, self._start_s)
-        self._step_callbacks = [c for c in self.callbacks if type(c).on_step_end is not Callback.on_step_end]
 
     def goes_on(self) -> bool:
         """Whether there is a step to do, or an epoch whose steps are done to bring to its end."""
@@ -123,8 +123,7 @@ class Fitting:
         if progress.batch == self.plan.steps_per_epoch:
             progress.epoch += 1
             progress.batch = 0
-        for callback in self._step_callbacks:
-            callback.on_step_end(self.view, progress.step, self.record.last_loss)
+        self.watchers.step_ended(self.view, progress.step, self.record.last_loss)
 
     def end_epoch(self) -> tuple[str, str] | None:
         """After the last step of an epoch, or the last of all: evaluate and save if it is time to.
@@ -186,7 +185,7 @@ class Fitting:
             "epoch_began": vars(self._epoch_began).copy(),
             "epoch_is_over": self._epoch_is_over,
             "record": self.record.state_dict(keeps_all=not self._epoch_is_over or self.progress.batch != 0),
-            "callbacks": {type(callback).__name__: callback.state_dict() for callback in self.callbacks},
+            "callbacks": self.watchers.state_dict(),
             "best": self.best.row if self.best is not None else None,
             "seconds": time.monotonic() - self._start_s,
             "tables": self.sinks.num_rows(),
@@ -220,10 +219,7 @@ class Fitting:
         self.history[:] = history
         if state["best"] is not None and best is not None:
             self.best = Best(state["best"], {name: tensor.clone() for name, tensor in best.items()})
-        for callback in self.callbacks:
-            stored = state["callbacks"].get(type(callback).__name__)
-            if stored:
-                callback.load_state_dict(stored)
+        self.watchers.load_state_dict(state["callbacks"])
         self._start_s = time.monotonic() - float(state["seconds"])
         self._last_row = (self.progress.step, time.monotonic())
 
@@ -334,11 +330,7 @@ class Fitting:
         elapsed = self._last_row[1] - moment_before
         scalars["throughput/steps_per_s"] = (self.progress.step - step_before) / elapsed if elapsed else 0.0
         self.sinks.row(row, scalars, time.time())
-        reasons = [
-            callback.on_evaluation(self.view, self.progress.epoch, self.progress.step, row)
-            for callback in self.callbacks
-        ]
-        return "; ".join(reason for reason in reasons if reason) or None
+        return self.watchers.evaluated(self.view, self.progress.epoch, self.progress.step, row)
 
     def _keep_if_best(self, row: Row) -> None:
         value = float(row[self.view.monitor])

@@ -48,6 +48,7 @@ from nnlab.trainer.shapes import check_inputs
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState
 from nnlab.trainer.step import StepParts
+from nnlab.trainer.watchers import Watchers
 
 Which = Literal["best", "last"]
 
@@ -212,8 +213,7 @@ class Trainer:
                 fitting.write()
             finally:
                 self._best_state = fitting.best.state if fitting.best else None
-                for callback in self.callbacks:
-                    callback.on_fit_end(fitting.view, fitting.progress.step)
+                fitting.watchers.fit_ended(fitting.view, fitting.progress.step)
                 if close_loggers:
                     self.close()
         return fitting.result(status, reason)
@@ -318,8 +318,7 @@ class Trainer:
             fitting.view = replace(fitting.view, resumed_at=found.step)
         self.sinks.start(run)
         self.model.train()
-        for callback in self.callbacks:
-            callback.on_fit_start(fitting.view)
+        fitting.watchers.fit_starts(fitting.view)
         if found is not None:
             fitting.resume(found.state, found.best, found.history)
         fitting.write_result()
@@ -354,7 +353,7 @@ class Trainer:
             splits=splits,
             state=state,
             sinks=self.sinks,
-            callbacks=self.callbacks,
+            watchers=Watchers(self.callbacks, self.sinks.note),
             view=view,
             cadence=self.cadence,
             interrupt=interrupt,
