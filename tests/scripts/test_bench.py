@@ -30,7 +30,7 @@ def test_bench_without_arguments_prints_usage() -> None:
     ended = run_bench()
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("usage: bench.py")
-    assert {"train", "gradient", "startup"} <= set(re.findall(r"^ +(\w+) ", ended.stdout, re.MULTILINE))
+    assert {"train", "gradient", "checkpoints", "startup"} <= set(re.findall(r"^ +(\w+)\s", ended.stdout, re.MULTILINE))
 
 
 @pytest.mark.parametrize("words", [["trian"], ["startup", "--rounds", "0"], ["gradient", "--threads", "0"]])
@@ -52,6 +52,14 @@ def test_train_small_run_has_every_row_and_equal_losses() -> None:
     # 0.01 of 1,000 epochs, and 0.01 of the notebook's 40 is still one
     assert re.search(r"nnlab +\d+ +10 ", ended.stdout)
     assert re.search(r"notebook +\d+ +1 ", ended.stdout)
+
+
+def test_checkpoints_small_run_saves_where_it_should_and_changes_no_bit() -> None:
+    ended = run_bench("checkpoints", "--workload", "W3", "--rounds", "1", "--seconds", "0.05")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert re.search(r"default +1 ", ended.stdout)
+    assert re.search(r"never +0 ", ended.stdout)
+    assert "losses are the same bits" in ended.stdout
 
 
 #: the hand-written loop starts from other weights than nnlab
