@@ -35,6 +35,7 @@ _RESULT: dict[str, _Types] = {
     "final": (dict,),
     "best": (dict,),
     "test": (dict,),
+    "greater_is_better": (list,),
     "notes": (list,),
     "error": (str, NoneType),
 }
@@ -42,6 +43,7 @@ _RESULT: dict[str, _Types] = {
 _ITEMS: dict[str, _Types] = {
     "overrides": (str,),
     "plugins": (str,),
+    "greater_is_better": (str,),
     "notes": (str,),
     "history": (dict,),
     "final": (int, float, NoneType),
@@ -88,7 +90,8 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         folder: the run's folder.
 
     Returns:
-        Its content, checked likewise; None if the run has not come to its first checkpoint.
+        Its content, checked likewise, with an empty ``greater_is_better`` where there is none; None if the run has not
+        come to its first checkpoint.
 
     Raises:
         FolderError: if it is damaged or has other types, naming the key.
@@ -96,7 +99,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     path = folder / RESULT_FILE
     if not path.is_symlink() and not path.exists():
         return None
-    content = read_json(path)
+    content = {"greater_is_better": []} | read_json(path)
     _check(path, content, _RESULT)
     return content
 

@@ -243,6 +243,7 @@ class Fitting:
             history=self.history,
             best=self.best.row if self.best else None,
             monitor=self.view.monitor,
+            growing=tuple(sorted(self.view.growing)),
             diverged_at=self.diverged_at,
             signal=self.interrupt.received,
             notes=self.sinks.notes,

@@ -26,6 +26,7 @@ class FitResult:
         history: a row for each evaluation, as in ``metrics.csv``.
         best: the row that the monitored metric chose, or None.
         monitor: the monitored metric; ``train/loss`` where the wanted one does not exist.
+        growing: the names of the metrics, such as ``accuracy``, that are the better the greater they are.
         diverged_at: the step whose loss was not finite, or None.
         signal: the number of the signal that ended it, or None.
         notes: one sentence for everything that fell back or failed on the way.
@@ -39,6 +40,7 @@ class FitResult:
     history: list[Row]
     best: Row | None
     monitor: str
+    growing: tuple[str, ...] = ()
     diverged_at: int | None = None
     signal: int | None = None
     notes: list[str] = field(default_factory=list)
@@ -71,6 +73,7 @@ class FitResult:
             "final": self.final or {},
             "best": best or {},
             "test": {},
+            "greater_is_better": list(self.growing),
             "diverged_at": self.diverged_at,
             "notes": list(self.notes),
             "error": None,
