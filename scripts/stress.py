@@ -2,6 +2,9 @@
 
 python scripts/stress.py figures     the experiments' figures with five seeds each (a minute or two)
 python scripts/stress.py kills       kill -9 at a hundred moments over six configurations, resumed (half an hour)
+python scripts/stress.py signals     every signal at every moment of a run, once and twice, resumed (ten minutes)
+python scripts/stress.py disk        a small disk that fills up at every moment of a run (ten minutes; needs root)
+python scripts/stress.py damage      every file of a run cut short and with single bits flipped (a quarter of an hour)
 """
 
 import argparse
@@ -51,7 +54,34 @@ def hundred_kills() -> bool:
     return kills(Path.cwd(), num_kills=100)
 
 
-CHECKS = {"figures": figures, "kills": hundred_kills}
+def damaged_files() -> bool:
+    """Damage every kind of file in every way that is known, and open what is left."""
+    from stress_damage import damage
+
+    return damage(Path.cwd())
+
+
+def every_signal() -> bool:
+    """Send signals at every moment of a run."""
+    from stress_signals import signals
+
+    return signals(Path.cwd())
+
+
+def full_disks() -> bool:
+    """Let a disk fill up at every moment of a run."""
+    from stress_disk import full_disk
+
+    return full_disk(Path.cwd())
+
+
+CHECKS = {
+    "figures": figures,
+    "kills": hundred_kills,
+    "damage": damaged_files,
+    "signals": every_signal,
+    "disk": full_disks,
+}
 
 
 def main() -> int:

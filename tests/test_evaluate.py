@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from nnlab.cli import main
 from nnlab.evaluate import evaluate
+from nnlab.manifest import write_manifest
 
 FEW = ("trainer.threads=1", "logger=[]", "device=cpu", "trainer.max_epochs=3", "model.width=8")
 RUNS = {
@@ -123,6 +124,7 @@ def test_columns_of_other_names_are_noted(runs, tmp_path, capsys):
             node = node[key]
         node[keys[-1]] = ["length", "width"]
         (folder / file).write_text(json.dumps(content))
+    write_manifest(folder)
     notes = as_json(capsys, folder)["notes"]
     assert notes == ["the inputs are called x, y here, and length, width in the training"]
 
@@ -183,6 +185,7 @@ def test_rows_other_than_the_trainings_are_noted(runs, tmp_path, capsys):
     record = json.loads((folder / "run.json").read_text())
     record["config"]["data"]["seed"] = 9
     (folder / "run.json").write_text(json.dumps(record))
+    write_manifest(folder)
     assert main(["evaluate", str(folder)]) == 0
     assert "note: these are not the rows that the run was trained and tested on" in capsys.readouterr().err
 
@@ -192,6 +195,7 @@ def test_a_config_that_asks_for_too_many_rows_is_refused_unless_they_are_typed(r
     record = json.loads((folder / "run.json").read_text())
     record["config"]["data"]["num_train"] = 10**12
     (folder / "run.json").write_text(json.dumps(record))
+    write_manifest(folder)
     with pytest.raises(ValueError, match=re.escape("data.num_train: expected at most 100,000,000 here")):
         evaluate(folder, None, "best", [])
     assert evaluate(folder, None, "best", ["data.num_train=300"]).num_rows == 90

@@ -15,6 +15,7 @@ from nnlab import export as exporting
 from nnlab.cli import main
 from nnlab.evaluate import make_data
 from nnlab.lock import RunLock
+from nnlab.manifest import write_manifest
 from nnlab.restore import load_run
 
 FEW = ("trainer.threads=1", "logger=[]", "device=cpu", "trainer.max_epochs=3", "model.width=6", "optim.lr=0.01")
@@ -149,12 +150,12 @@ def test_verify_knows_the_exported_files_and_the_rest_of_the_manifest_stays(runs
     assert main(["verify", str(folder)]) == 0
     assert capsys.readouterr().out.endswith(": whole\n")
     (folder / "export" / "model.onnx").write_bytes(b"x")
-    (folder / "preprocessing.json").write_text((folder / "preprocessing.json").read_text() + " ")
+    (folder / ".hydra" / "config.yaml").write_text("{}")
     (folder / "mine.txt").write_text("")
     assert main(["export", str(folder), "--format", "torch_export"]) == 0
     assert main(["verify", str(folder)]) == 1
     damaged = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines() if " bytes, and " in line]
-    assert damaged == ["export/model.onnx", "preprocessing.json"]
+    assert damaged == [".hydra/config.yaml", "export/model.onnx"]
 
 
 def test_export_into_a_run_that_is_in_use_leaves_its_manifest_to_it(runs, tmp_path, capsys):
@@ -225,6 +226,7 @@ def test_bf16_runs_are_exported_and_checked_in_fp32(runs, tmp_path, capsys):
     record = json.loads((folder / "run.json").read_text())
     record["config"]["trainer"]["precision"] = "bf16"
     (folder / "run.json").write_text(json.dumps(record))
+    write_manifest(folder)
     assert main(["export", str(folder), "--format", "torch_export"]) == 0
     assert "note: trained with bf16: exported and checked in fp32" in capsys.readouterr().out
     card = json.loads((folder / "export" / "model.pt2.json").read_text())

@@ -26,7 +26,8 @@ COUNTS = {
     "trainer": 1,
     "callback": 5,
     "logger": 1,
-    "experiment": 23,
+    "compare": 1,
+    "experiment": 24,
 }
 COMPANIONS = yaml.safe_load((Path(__file__).parent / "companions.yaml").read_text())
 FOUND = {
@@ -36,8 +37,11 @@ FOUND = {
 }
 #: these two decide what is drawn, so they run whole, figures and all
 WHOLE = ("data", "experiment")
+#: no single runs; tests/sweep runs them whole
+PROTOCOLS = ("compare", "optimizer_comparison")
 SHORT = ["trainer.dry_run=true", "trainer.threads=1"]
-QUICK = [(group, name) for group in FOUND for name in FOUND[group] if group not in WHOLE]
+QUICK = [(group, name) for group in FOUND for name in FOUND[group] if group not in (*WHOLE, *PROTOCOLS)]
+SINGLE = [(group, name) for group in WHOLE for name in FOUND[group] if name not in PROTOCOLS]
 
 
 def test_every_group_has_the_options_that_are_counted_here():
@@ -78,7 +82,7 @@ def test_option_trains_two_steps_as_its_yaml_stands(group, name, tmp_path):
     member.built.trainer.close()
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, name) for group in WHOLE for name in FOUND[group]])
+@pytest.mark.parametrize(("group", "name"), SINGLE)
 def test_data_and_experiments_run_whole_with_two_steps(group, name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", f"{group}={name}", *SHORT, "logger=[]"]) == 0

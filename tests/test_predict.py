@@ -12,6 +12,7 @@ import torch
 from pyarrow import parquet
 
 from nnlab.cli import main
+from nnlab.manifest import write_manifest
 from nnlab.restore import load_run
 
 FEW = ("trainer.threads=1", "logger=[]", "device=cpu", "trainer.max_epochs=4", "model.width=6")
@@ -293,6 +294,7 @@ def test_names_like_formulas_are_guarded_in_csv_and_said(runs, flowers, tmp_path
     record = json.loads((folder / "run.json").read_text())
     record["data"]["class_names"] = names
     (folder / "run.json").write_text(json.dumps(record))
+    write_manifest(folder)
     assert predict(folder, flowers, tmp_path / "y.csv") == 0
     found = read_csv((tmp_path / "y.csv").read_text())
     guarded = {"'=HYPERLINK(evil)", "'-1", "plain"}
@@ -385,6 +387,7 @@ def test_members_that_differ_are_refused_by_name(runs, flowers, tmp_path, capsys
     record = json.loads((sweep / "1_seed=1" / "run.json").read_text())
     record["data"]["class_names"].reverse()
     (sweep / "1_seed=1" / "run.json").write_text(json.dumps(record))
+    write_manifest(sweep / "1_seed=1")
     assert predict(sweep, flowers, "-", "--mean") == 2
     assert "differ in their classes: 1_seed=1 has virginica, versicolor, setosa" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ import nnlab
 from nnlab.cli import main
 from nnlab.config import LIST_GROUPS, Library
 from nnlab.folder import FolderError
+from nnlab.manifest import write_manifest
 from nnlab.restore import load_run
 from nnlab.trust import check_config
 
@@ -209,6 +210,7 @@ def changed(folder, file, path, value):
     else:
         node[last] = value
     (folder / file).write_text(json.dumps(content))
+    write_manifest(folder)  # as a careful forger would
 
 
 GONE = object()

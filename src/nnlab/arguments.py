@@ -29,7 +29,7 @@ VALUED = {
     "-i": "--info",
 }
 REFUSED = {
-    "--experimental-rerun": "it reads a pickle; `nnlab resume RUN_DIR` is going to do this from plain files",
+    "--experimental-rerun": "it reads a pickle; `nnlab resume RUN_DIR` does this from plain files",
     "--config-name": "there is one root config; choose with group=option",
     "-cn": "there is one root config; choose with group=option",
     "--config-path": "use --config-dir DIR for configs of your own",

@@ -209,6 +209,20 @@ def _inspect(words: list[str]) -> int:
     return code
 
 
+def _compare(words: list[str]) -> int:
+    from nnlab.help import REPORT_USAGE
+
+    if {"--help", "-h"} & set(words):
+        print(REPORT_USAGE["compare"])
+        return 0
+    from nnlab.report.compare import parse, run
+
+    text, notes, code = run(parse(words), ["compare", *words])
+    print(text)
+    _print_notes(notes)
+    return code
+
+
 def _folder_and_flags(verb: str, words: list[str], flags: Sequence[str]) -> tuple[Path | None, Mapping[str, str]]:
     """The folder that a report is asked of, and the flags; None once the verb's page was printed instead."""
     from nnlab.flags import split_run_words
@@ -320,6 +334,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": _evaluate,
     "predict": _predict,
     "export": _export,
+    "compare": _compare,
     "dashboard": _dashboard,
     "resume": _resume,
 }

@@ -2,8 +2,9 @@
 
 import logging
 import os
+import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ def train(arguments: Arguments) -> int:
         except SystemExit as ending:
             # Hydra says what is wrong, such as an unknown --package, and ends with its own code.
             return 2 if ending.code else 0
+    if command.choices.get("compare"):
+        if multirun:
+            raise ConfigError(f"-m: compare={command.choices['compare'][0]} makes its own sweeps; leave -m out")
+        return _fair_comparison(arguments, command)
     if multirun:
         return _sweep(command, flags)
     folder, is_new = _run_folder(command, arguments.config_dirs)
@@ -137,7 +142,18 @@ class Session:
         self.exit_code = 0
 
     def run(self, config: DictConfig) -> None:
-        """The task function: one member from config to result."""
+        """The task function: one member from config to result.
+
+        Raises:
+            SystemExit: with the code of the signal that ended it.
+        """
+        from nnlab.trainer.interrupt import Interrupt
+
+        with Interrupt() as interrupt:
+            self._run(config)
+        interrupt.obey()
+
+    def _run(self, config: DictConfig) -> None:
         from nnlab import experiment
         from nnlab.one_run import train_member
 
@@ -147,23 +163,21 @@ class Session:
         name = str(config.name or self.command.name)
         # As typed; a member has its own values in place of the lists.
         overrides = list(HydraConfig.get().overrides.task) if is_member else self.command.overrides
-        lock = RunLock(folder)
-        try:
-            unlocked = lock.acquire()
-            member = experiment.prepare(_plain(config), _choices(runtime.choices), overrides, folder, name)
-            if unlocked:
-                member.built.trainer.sinks.note(unlocked)
-        except ValueError as error:
-            lock.release()
-            problems = error.problems if isinstance(error, ConfigError) else (str(error),)
-            self._refused(folder, name, problems, is_member)
-            return
-        try:
-            result = train_member(self.console, member, is_member)
-        finally:
-            lock.release()
+        problems: tuple[str, ...] = ()
+        result = None
+        with RunLock(folder) as lock:
+            claim_folder(folder)  # once more: before it was locked, another process may have made a run of it
+            try:
+                member = experiment.prepare(_plain(config), _choices(runtime.choices), overrides, folder, name)
+            except ValueError as error:
+                problems = error.problems if isinstance(error, ConfigError) else (str(error),)
+            else:
+                if lock.note:
+                    member.built.trainer.sinks.note(lock.note)
+                result = train_member(self.console, member, is_member)
+                problems = member.refused
         if result is None:
-            self._refused(folder, name, member.refused, is_member)
+            self._refused(folder, name, problems, is_member)
             return
         self.results.append(result)
         if result.status in FAILED:
@@ -180,6 +194,30 @@ class Session:
         self.exit_code = 1
 
 
+def _fair_comparison(arguments: Arguments, command: Command) -> int:
+    from nnlab.fair_comparison import compare_fairly
+    from nnlab.sweep.protocol import read_protocol
+
+    config, _ = composed(arguments.config_dirs, command.overrides)
+    protocol = read_protocol(config)
+    typed = [word for word in arguments.overrides if word.partition("=")[0] not in (protocol.over, "seed")]
+
+    def members(overrides: Sequence[str]) -> Command:
+        return checked(Arguments([*typed, *overrides], {**arguments.flags, "--multirun": ""}), multirun=True)
+
+    def sweep(overrides: Sequence[str], folder: Path) -> int:
+        found = members([*overrides, f"hydra.sweep.dir={_quoted(folder)}"])
+        flags = [*arguments.as_hydra_wants(), "--multirun"]
+        return _through_hydra([*flags, *found.overrides, *_short_names(found)], Session(found, None))
+
+    for option in protocol.options:
+        members(protocol.tuning(option, 0))
+    folder, _ = _run_folder(command, arguments.config_dirs)
+    return compare_fairly(
+        protocol, int(config["seed"]), folder, sweep, f"nnlab train {shlex.join(arguments.overrides)}"
+    )
+
+
 def _sweep(command: Command, flags: list[str]) -> int:
     folder = None
     overrides = list(command.overrides)
@@ -188,16 +226,24 @@ def _sweep(command: Command, flags: list[str]) -> int:
     else:
         folder = make_folder(OUTPUTS / command.name)
         overrides.append(f"hydra.sweep.dir={_quoted(folder)}")
-    if command.fixed and "hydra.job.config.override_dirname.exclude_keys" not in command.values:
-        overrides.append(f"hydra.job.config.override_dirname.exclude_keys={_quoted_list(command.fixed)}")
     session = Session(command, None)
     try:
-        return _through_hydra([*flags, *overrides], session)
+        return _through_hydra([*flags, *overrides, *_short_names(command)], session)
     finally:
         if session.results:
             from nnlab.console import print_members
+            from nnlab.report.conclusion import conclude
 
             print_members(session.console, session.results)
+            session.console.print(
+                f"\n{conclude(session.results[0].folder.parent)}", highlight=False, markup=False, soft_wrap=True
+            )
+
+
+def _short_names(command: Command) -> list[str]:
+    """Let members be called by what differs between them."""
+    key = "hydra.job.config.override_dirname.exclude_keys"
+    return [f"{key}={_quoted_list(command.fixed)}"] if command.fixed and key not in command.values else []
 
 
 def _refuse_used_sweep(folder: Path) -> None:
@@ -290,7 +336,10 @@ def _release_log_files() -> None:
     for handler in list(root.handlers):
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).name == "train.log":
             root.removeHandler(handler)
-            handler.close()
+            try:
+                handler.close()
+            except OSError as error:
+                print(f"{handler.baseFilename} is not whole: {error.strerror}", file=sys.stderr)
 
 
 def _remove_new(folder: Path) -> None:

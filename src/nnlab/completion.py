@@ -29,6 +29,14 @@ _REPORTS = {"inspect": ("--json", "--help"), "verify": ("--help",)}
 _RUN_FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     "evaluate": {"--split": ("train", "valid", "test"), "--checkpoint": ("best", "last"), "--json": (), "--help": ()},
     "predict": {"--input": (), "--output": (), "--checkpoint": ("best", "last"), "--mean": (), "--help": ()},
+    "resume": {"--help": ()},
+    "compare": {
+        **dict.fromkeys(("--metric", "--by", "--target", "--where", "--html", "--figures"), ()),
+        "--sort": ("best", "test", "group", "steps", "seconds"),
+        "--interval": ("student", "bootstrap_t"),
+        "--format": ("table", "csv", "markdown", "latex", "json"),
+        "--help": (),
+    },
     "export": {"--format": ("onnx", "torch_export"), "--output": (), "--checkpoint": ("best", "last"), "--help": ()},
 }
 _ROOT_KEYS = ("seed", "device", "name", "plugins")

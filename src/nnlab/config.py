@@ -27,6 +27,7 @@ GROUPS = {
     "trainer": "how long, how exact, how often it evaluates and saves",
     "callback": "who watches the training (a list)",
     "logger": "where it is logged beside metrics.csv (a list)",
+    "compare": "options compared on equal terms, in place of a single run",
     "experiment": "a whole named run, with the figures to expect",
 }
 

@@ -17,10 +17,8 @@ from nnlab.run_overrides import RunOverrides, read_overrides, with_data
 from nnlab.run_record import printable
 from nnlab.trainer.batches import place
 from nnlab.trainer.evaluation import Evaluator, read
-from nnlab.trust import check_config, check_sizes
+from nnlab.trust import check_config, check_data_size
 
-#: rows that a run's own config may ask for; whoever wants more types the number
-MOST_ROWS = 100_000_000
 #: what the run's preprocessing stands in for
 _PREPROCESSING = ("expand", "input_scale", "standardize", "standardize_target")
 
@@ -124,11 +122,8 @@ def make_data(run: LoadedRun, overrides: RunOverrides | None = None) -> Dataset:
     overrides = overrides or RunOverrides()
     config = with_data(run.config, overrides)
     check_config(config, config["plugins"])
-    typed = {one.key for one in overrides.data}
     node = {key: value for key, value in config["data"].items() if key not in _PREPROCESSING}
-    for key, value in node.items():
-        if f"data.{key}" not in typed and key != "seed":
-            check_sizes(f"data.{key}", value, MOST_ROWS)
+    check_data_size(node, [one.key.removeprefix("data.") for one in overrides.data])
     dataset, _ = build_data({**config, "data": node})
     if _shape(run) != _shape(dataset):
         raise ConfigError(f"the data are {_shape(dataset)}; the model was trained on {_shape(run)}")

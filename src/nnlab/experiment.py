@@ -3,11 +3,14 @@
 import hashlib
 import io
 import logging
+import os
 import platform
+import shlex
 import subprocess
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,13 +22,19 @@ from torch import Tensor
 
 from nnlab.build import Built, build
 from nnlab.data.dataset import Dataset
-from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, write_atomic, write_json
+from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, FolderError, write_atomic, write_json
+from nnlab.manifest import MANIFEST_FILE
+from nnlab.pointer import CHECKPOINTS, read_pointer
 from nnlab.run_arrays import Arrays, arrays_after, arrays_before
 from nnlab.trainer import FitResult
 from nnlab.trainer.interrupt import Interrupt
+from nnlab.trainer.sinks import CHECKPOINT
 
 log = logging.getLogger("nnlab")
 
+#: kept free on the disk while figures are drawn, for result.json and the manifest
+ROOM_BYTES = 1 << 14
+PREPROCESSING_FILE = "preprocessing.json"
 RECORDED_PACKAGES = ("nnlab", "torch", "numpy", "hydra-core", "omegaconf", "scikit-learn", "tensorboard", "safetensors")
 
 
@@ -92,13 +101,21 @@ def prepare(
     Raises:
         ConfigError: with every problem of the config.
     """
+    _sweep_start(folder)
     built = build(config, choices, folder, name)
     member = assemble(config, choices, overrides, folder, name, built)
-    write_json(folder / "preprocessing.json", built.preprocessing.to_json())
+    write_json(folder / PREPROCESSING_FILE, built.preprocessing.to_json())
     # Last: a folder with a run.json holds all that a resume needs.
     write_json(folder / RUN_FILE, _run_record(member))
     built.trainer.sinks.manifest(final=False)
     return member
+
+
+def _sweep_start(folder: Path) -> None:
+    """Delete what a process left half written that was killed before there was a run.json to be resumed."""
+    for pattern in (f".{PREPROCESSING_FILE}.*.tmp", f".{RUN_FILE}.*.tmp", ".writable-*"):
+        for stale in folder.glob(pattern):
+            stale.unlink(missing_ok=True)
 
 
 def assemble(
@@ -168,23 +185,35 @@ def finish(member: Member) -> Result:
 
 def _finish(member: Member) -> Result:
     trainer, fitted = member.built.trainer, member.fitted
+    # Not whether there was a signal: one that comes during the last evaluation leaves nothing to be gone on with.
+    is_over = fitted is not None and fitted.status not in ("interrupted", "preempted")
     if fitted is None:
         content = _failed_content(member)
     else:
         content = fitted.to_json(member.name)
         if fitted.status == "diverged" and member.config["trainer"]["on_divergence"] == "fail":
             content |= {"status": "failed", "error": f"diverged: {fitted.reason}"}
-        if fitted.best is not None and fitted.signal is None:
+        if is_over and trainer.sinks.has_lost(CHECKPOINT):
+            content |= _failed_for(f"the state at its end could not be saved; {_way_on(member.folder)}")
+        if fitted.best is not None and is_over:
             content["test"] = _test_metrics(member)
-            # Before the figures: they may fill the disk, or be what somebody interrupts.
-            trainer.sinks.result(content)
-            _draw(member, fitted)
+            if content["test"]:
+                trainer.sinks.scalars(fitted.steps, {f"test/{name}": x for name, x in content["test"].items()})
+            # Before the figures, which may fill the disk or be what somebody interrupts: then they are still to do.
+            trainer.sinks.result(content | {"status": "running"})
+            with _room_kept(member.folder):
+                _draw(member, fitted)
     trainer.close()
     content["notes"] = list(trainer.notes)
     trainer.sinks.result(content)
+    if content["status"] != "failed" and is_over and trainer.sinks.has_lost(RESULT_FILE):
+        content |= _failed_for(f"{RESULT_FILE} could not be written; {_way_on(member.folder)}")
     for text in (f"{content['status']}: {content['reason']}", f"final {content['final']}", f"test {content['test']}"):
         log.info(text)
-    trainer.sinks.manifest(final=fitted is not None and fitted.signal is None)
+    trainer.sinks.manifest(final=is_over)
+    if trainer.sinks.has_lost(MANIFEST_FILE):
+        content["notes"] = list(trainer.notes)
+        trainer.sinks.result(content)
     return Result(member.folder, content, fitted.signal if fitted is not None else None)
 
 
@@ -226,6 +255,33 @@ def _draw(member: Member, fitted: FitResult) -> None:
     except Exception as error:  # a picture is worth no run
         sinks.note(f"figures could not be drawn ({type(error).__name__}: {error}); train.log has the traceback")
         log.info("%s", traceback.format_exc())
+
+
+@contextmanager
+def _room_kept(folder: Path) -> Iterator[None]:
+    """While it lasts, a full disk still has room for what is written afterwards."""
+    path = folder / f".room.{os.getpid()}.tmp"
+    try:
+        try:
+            path.write_bytes(os.urandom(ROOM_BYTES))  # a file system may store zeros in no room at all
+        except OSError:
+            path.unlink(missing_ok=True)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _failed_for(reason: str) -> dict[str, Any]:
+    return {"status": "failed", "reason": reason, "error": reason}
+
+
+def _way_on(folder: Path) -> str:
+    """What to do once there is room on a disk that was full."""
+    try:
+        where = f"step {read_pointer(folder / CHECKPOINTS / 'last.json').step}"
+    except FolderError:
+        where = "its start, since no checkpoint was written"
+    return f"once there is room, `nnlab resume {shlex.quote(str(folder))}` goes on from {where}"
 
 
 def _failed_content(member: Member) -> dict[str, Any]:

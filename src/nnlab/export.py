@@ -103,7 +103,7 @@ def export(folder: Path, form: Format, output: Path | None, checkpoint: Which, o
     if absent:
         raise ConfigError(f"--format {form} needs {' and '.join(absent)}: pip install 'nnlab[export]'")
     place = output or folder / "export"
-    if place.exists() and not place.is_dir():
+    if (place.exists() and not place.is_dir()) or (output is None and place.is_symlink()):
         raise FolderError(f"--output: {place} is no folder")
     typed = read_overrides(overrides, ("plugins",))
     run = load_run(folder, checkpoint, typed.plugins, "cpu")

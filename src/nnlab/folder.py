@@ -22,6 +22,9 @@ METRICS_FILE = "metrics.csv"
 #: bytes; no JSON file of a run comes near this, and a larger one is refused before memory is taken for it
 JSON_LIMIT = 64 * 2**20
 
+#: bytes; a table of a run is read whole
+TABLE_LIMIT = 2**30
+
 #: how a file of a run folder is opened: no link is followed, no pipe waited for, nothing left open in children
 OPEN_PLAIN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -117,7 +120,9 @@ def write_atomic(path: Path, payload: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        # A new file, never what a stranger has put under that name: a link would lead the payload elsewhere.
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_PLAIN, 0o666), "wb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
@@ -230,7 +235,7 @@ class TableFile:
             self.path.unlink(missing_ok=True)
             return
         try:
-            lines = self.path.read_bytes().splitlines(keepends=True)
+            lines = _table_bytes(self.path).splitlines(keepends=True)
         except FileNotFoundError:
             lines = []
         whole = [line for line in lines if line.endswith(b"\n")]
@@ -267,7 +272,7 @@ class TableFile:
         payload = self._pending.encode()
         if not payload and not (durably and self._size):
             return
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | OPEN_PLAIN, 0o644)
         try:
             written = os.pwrite(descriptor, payload, self._size)
             if durably:
@@ -298,11 +303,42 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     """The rows of a ``metrics.csv``, numbers as floats; a torn last line is left out.
 
     Raises:
-        FolderError: if the file is missing.
+        FolderError: if the file is missing, too large, or holds anything but numbers below its header.
     """
     try:
-        text = path.read_text()
+        text = _table_bytes(path).decode()
+        whole = text[: text.rfind("\n") + 1]
+        header, *rows = list(csv.reader(io.StringIO(whole), strict=True)) or [[]]
+        return [dict(zip(header, map(float, cells), strict=True)) for cells in rows]
+    except FolderError:
+        raise
     except OSError as error:
         raise FolderError(f"{path} cannot be read: {error.strerror}") from None
-    whole = text[: text.rfind("\n") + 1]
-    return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(io.StringIO(whole))]
+    except (ValueError, csv.Error) as error:
+        raise FolderError(f"{path} cannot be read: expected a header and rows of numbers ({error})") from None
+
+
+def check_rows(path: Path, num_rows: int) -> None:
+    """Refuse a table that has fewer whole rows than a checkpoint counts.
+
+    Args:
+        path: such as ``metrics.csv``.
+        num_rows: below the header; 0 for a table that need not be there.
+
+    Raises:
+        FolderError: if it is missing, too large or shorter.
+    """
+    try:
+        found = max(0, _table_bytes(path).count(b"\n") - 1) if num_rows else 0
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read: {error.strerror}") from None
+    if found < num_rows:
+        raise FolderError(f"{path}: expected {num_rows:,} rows, found {found:,}")
+
+
+def _table_bytes(path: Path) -> bytes:
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > TABLE_LIMIT:
+            raise FolderError(f"{path} has {size:,} bytes; nnlab reads none above {TABLE_LIMIT:,}")
+        return file.read(size)

@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "loss and metrics of a trained run, on any split or on other data",
     "predict": "what a trained run says of new rows, from CSV or Parquet",
     "export": "a trained run as an ONNX or torch.export file, checked against it",
+    "compare": "which runs are better, and how sure that is: table, figures, a page",
     "dashboard": "TensorBoard on 127.0.0.1",
 }
 
@@ -81,6 +82,27 @@ A line for each file that is damaged, missing or unknown to the manifest, and a 
   nnlab verify outputs/rings/2026-11-22_14-30-00
 
 exit codes: 0 whole, 1 damaged or missing files, 2 no run""",
+    "compare": """usage: nnlab compare DIR… [flags]
+
+Which runs are better, and is it sure? Runs and sweeps, finished or not, in any mix; torch is not needed. Runs are put
+together by what differs between them; seeds are replicates. For each group: n, the mean of the best value of the
+metric with a 95 % interval, the median, the test figure at the best epoch, steps and seconds; then whether the best
+group differs from each other one, and how many more seeds would tell. Whatever the table does not show is a note.
+
+  --metric valid/loss        what is compared; without it, what selected the best epochs
+  --by optim,model.width     the groups, rather than everything that differs
+  --where optim=adam,seed<5  only these runs: =, !=, <, <=, >, >=; status=completed
+  --target 0.05              steps and seconds until the metric reached it, and how many runs did
+  --sort best|test|group|steps|seconds
+  --interval student|bootstrap_t
+                             bootstrap_t for skewed figures, such as losses near 0
+  --format table|csv|markdown|latex|json
+  --html report.html         a page with everything, figures included, in one file
+  --figures DIR              the figures as PNG and SVG
+
+  nnlab compare outputs/rings/2026-11-22_14-30-00 --target 0.1 --html report.html
+
+exit codes: 0 done, 2 no run, or one that cannot be read""",
 }
 
 _CHECKPOINT_FLAG = """

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal
@@ -18,6 +18,8 @@ MANIFEST_FILE = "manifest.json"
 
 #: bytes; no file of a run comes near this, and reading a sparse one of terabytes to its end would take hours
 FILE_LIMIT = 2**36
+#: bytes; a larger file is refused, or not read, by all who rely on one
+_RELIED_LIMIT = 2**30
 
 #: what only ever gets longer while a run works: tables beside run.json, the log, events
 _GROWING = re.compile(r"[^/]+\.csv|train\.log|events\.out\.tfevents\.[^/]*")
@@ -84,9 +86,13 @@ def write_manifest(folder: Path, final: bool = True, leave_out: Collection[str] 
     Raises:
         OSError: as from the file system; the old manifest remains.
     """
-    files = {}
+    files: dict[str, Mapping[str, Any]] = {}
+    settled = _settled(folder)
     for name in read_tree(folder).files:
         if name in (MANIFEST_FILE, LOCK_FILE, *leave_out) or _flaw(name):
+            continue
+        if name in settled:
+            files[name] = vars(settled[name])
             continue
         try:
             files[name] = _look_at(folder, name)
@@ -123,7 +129,10 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         FolderError: if it is missing, damaged, of a newer nnlab, or names a file outside the folder.
     """
-    path = folder / MANIFEST_FILE
+    return _read(folder / MANIFEST_FILE)
+
+
+def _read(path: Path) -> Manifest:
     content = read_json(path)
     version, final, files, seal = (content.get(key) for key in _KEYS)
     if is_count(version) and version > SCHEMA_VERSION:
@@ -158,6 +167,22 @@ def check_files(folder: Path) -> list[Finding]:
         if is_settled:
             break
     return findings
+
+
+def check_some(folder: Path, wanted: Callable[[str], bool]) -> list[Finding]:
+    """Compare some files of a run folder with its manifest, for who is about to rely on them.
+
+    Args:
+        folder: the run's folder.
+        wanted: whether a file is looked at, by its name relative to the folder.
+
+    Returns:
+        As ``check_files``, for those of them that the manifest knows and that are not enormous; for ``manifest.json``
+        where it is missing or cannot be read.
+    """
+    findings = _Check(folder).findings_of(wanted)
+    # As above: what is replaced just now is looked at again.
+    return [finding for finding in _Check(folder).findings_of(wanted) if finding in findings] if findings else []
 
 
 def stale_files(folder: Path) -> list[str]:
@@ -216,6 +241,13 @@ class _Check:
             for name in self.tree.files.keys() - self.manifest.files.keys() - {MANIFEST_FILE, LOCK_FILE}:
                 self._find(name, "not in the manifest", "extra")
         return sorted(self.found.values(), key=lambda finding: finding.path)
+
+    def findings_of(self, wanted: Callable[[str], bool]) -> list[Finding]:
+        self._read()
+        for name in filter(wanted, self.manifest.files):
+            if self.tree.files.get(name, 0) <= _RELIED_LIMIT:
+                self._compare(name, self.manifest.files[name])
+        return [finding for name, finding in self.found.items() if name == MANIFEST_FILE or wanted(name)]
 
     def _read(self) -> None:
         """Read the manifest and the pointers, as far as they can be read."""
@@ -292,6 +324,25 @@ class _Check:
                 self.found[pointer_name] = Finding(pointer_name, problem, "damaged")
             else:
                 self._find(name, f"its content is not that of {pointer_name} (SHA-256 differs)", "damaged")
+
+
+def _settled(folder: Path) -> dict[str, Entry]:
+    """Of a checkpoint's files that are in the manifest already, what it and a pointer agree on.
+
+    They never change, so that there is nothing to be read again; and what is damaged since is not taken as it is.
+    """
+    pointed = set()
+    for which in POINTERS:
+        try:
+            pointer = read_pointer(folder / CHECKPOINTS / f"{which}.json")
+        except FolderError:
+            continue
+        pointed |= {(f"{CHECKPOINTS}/{file}", digest) for file, digest in pointer.sha256.items()}
+    try:
+        entries = _read(folder / MANIFEST_FILE).files if pointed else {}
+    except FolderError:
+        return {}
+    return {name: entry for name, entry in entries.items() if (name, entry.sha256) in pointed}
 
 
 def _look_at(folder: Path, name: str) -> dict[str, Any]:

@@ -1,18 +1,16 @@
 """One prepared run on the terminal: header, training, summary."""
 
-import signal
-
 from rich.console import Console
 
 from nnlab import experiment
 from nnlab.callback.progress import Progress
 from nnlab.console import log_header, print_header, print_summary
 from nnlab.experiment import Member, Result
-from nnlab.trainer.interrupt import ENDINGS
+from nnlab.trainer.interrupt import Interrupt
 
 
 def train_member(console: Console, member: Member, is_member: bool, resume: bool = False) -> Result | None:
-    """Train a run and say how it goes.
+    """Train a run and say how it goes; a signal is obeyed once that is done.
 
     Args:
         console: where to.
@@ -26,6 +24,13 @@ def train_member(console: Console, member: Member, is_member: bool, resume: bool
     Raises:
         SystemExit: with the code of the signal that ended it.
     """
+    with Interrupt() as interrupt:
+        result = _train(console, member, is_member, resume)
+    interrupt.obey()
+    return result
+
+
+def _train(console: Console, member: Member, is_member: bool, resume: bool) -> Result | None:
     log_header(member)
     if not is_member:
         print_header(console, member)
@@ -39,6 +44,4 @@ def train_member(console: Console, member: Member, is_member: bool, resume: bool
     result = experiment.finish(member)
     if not is_member:
         print_summary(console, member, result)
-    if result.signal is not None:
-        raise SystemExit(ENDINGS[signal.Signals(result.signal)][1])
     return result

@@ -1,9 +1,9 @@
 """A trained run, made usable again: its model, its preprocessing, and what its numbers mean."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, final
 
@@ -18,6 +18,7 @@ from nnlab.device import num_cores, resolve_device
 from nnlab.fit_check import check_fit
 from nnlab.folder import RUN_FILE, FolderError, read_json
 from nnlab.gradient.base import Precision
+from nnlab.manifest import MANIFEST_FILE, check_some
 from nnlab.metric.readout import Readout
 from nnlab.pointer import CHECKPOINTS, read_pointer
 from nnlab.run_record import RunRecord, printable, read_record, shown
@@ -25,7 +26,7 @@ from nnlab.trainer.batches import place
 from nnlab.trainer.checkpoint import Checkpoints
 from nnlab.trainer.evaluation import predict
 from nnlab.trainer.resume import MOST_COPIES, ROOM, check_state
-from nnlab.trust import MOST_UNUSED_SIZE, check_config, check_sizes
+from nnlab.trust import check_config, check_model_size
 
 log = logging.getLogger("nnlab")
 
@@ -166,12 +167,18 @@ def load_run(
         raise ConfigError(f"checkpoint: expected {' or '.join(WHICH)}, found {checkpoint!r}")
     folder = Path(path)
     _check_is_run(folder)
+    with held_to_manifest(folder, {RUN_FILE, PREPROCESSING_FILE}.__contains__) as unchecked:
+        run = _load_run(folder, checkpoint, plugins, device)
+    return replace(run, notes=(*run.notes, *unchecked))
+
+
+def _load_run(folder: Path, checkpoint: Which, plugins: Sequence[str], device: str) -> LoadedRun:
     record = read_record(folder)
     config = {**record.config, "plugins": list(plugins)}
-    with _said_of(record, plugins):
+    with said_of(record, plugins):
         check_config(config, plugins)
     preprocessing = _read_preprocessing(record)
-    with _said_of(record, plugins):
+    with said_of(record, plugins):
         loss, _ = build_loss(config, record.columns.task)
         check_fit(record.columns.task, loss, [], config["model"], record.options)
         restored = _restored(config, record, preprocessing, checkpoint)
@@ -243,8 +250,56 @@ def _check_is_run(folder: Path) -> None:
 
 
 @contextmanager
-def _said_of(record: RunRecord, plugins: Sequence[str]) -> Iterator[None]:
-    """Problems of the config are those of a file here; if packages are lacking, the way to grant them is said."""
+def held_to_manifest(folder: Path, wanted: Callable[[str], bool]) -> Iterator[list[str]]:
+    """Refuse a run whose files, read while this lasts, are not those that it wrote.
+
+    What is wrong with them by themselves is said first: only a careful forger's manifest fits.
+
+    Args:
+        folder: the run's folder.
+        wanted: whether a file is compared with the manifest, by its name relative to the folder.
+
+    Yields:
+        What could not be compared, a sentence each; filled at the end.
+
+    Raises:
+        FolderError: naming the files.
+    """
+    unchecked: list[str] = []
+    try:
+        yield unchecked
+    except ValueError as error:
+        damage = _damage(folder, wanted, unchecked)
+        if not damage:
+            raise
+        if isinstance(error, ConfigError):
+            raise ConfigError(*error.problems, *damage) from error
+        raise FolderError("; ".join([str(error), *damage])) from error
+    damage = _damage(folder, wanted, unchecked)
+    if damage:
+        raise FolderError("; ".join(damage))
+
+
+def _damage(folder: Path, wanted: Callable[[str], bool], unchecked: list[str]) -> list[str]:
+    damage = []
+    for finding in check_some(folder, wanted):
+        text = f"{folder / finding.path}: {finding.severity}: {finding.problem}"
+        if finding.path == MANIFEST_FILE:
+            unchecked.append(f"{text}; whether the run's files are whole could not be checked")
+        else:
+            way = f"put it back from a copy, or delete {MANIFEST_FILE} if the change is yours"
+            damage.append(f"{text}; {way}")
+    return damage
+
+
+@contextmanager
+def said_of(record: RunRecord, plugins: Sequence[str]) -> Iterator[None]:
+    """Problems of the config are those of a file here; if packages are lacking, the way to grant them is said.
+
+    Args:
+        record: whose config it is.
+        plugins: packages that are granted.
+    """
     try:
         yield
     except ConfigError as error:
@@ -254,6 +309,13 @@ def _said_of(record: RunRecord, plugins: Sequence[str]) -> Iterator[None]:
             names = ",".join(lacking) if all(name.isprintable() for name in lacking) else shown(lacking)
             hint = [f"the run was trained with packages of its own; if you trust them, grant them: plugins=[{names}]"]
         raise ConfigError(*(f"{record.folder / RUN_FILE}: {text}" for text in error.problems), *hint) from error
+    except (TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+        if plugins:  # a fault in the user's own package, of which the traceback tells more
+            raise
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"{record.folder / RUN_FILE}: config: no run has such values: {type(error).__name__}: {text}"
+        ) from error
 
 
 def _read_preprocessing(record: RunRecord) -> Preprocessing:
@@ -281,33 +343,52 @@ def _restored(
 ) -> _Restored:
     """The config's model with the parameters of a checkpoint; sizes are compared before memory is taken for them."""
     pointer = record.folder / CHECKPOINTS / f"{checkpoint}.json"
+    if pointer.parent.is_symlink():
+        raise FolderError(f"{pointer.parent} is a link, which nnlab neither makes nor follows")
     if checkpoint == "best" and not pointer.exists() and pointer.with_name("last.json").exists():
         raise FolderError(f"{pointer} is missing: no epoch was evaluated; --checkpoint last takes the newest state")
     file = pointer.with_name(f"{read_pointer(pointer).step}.safetensors")
-    # No layer is wider than the file that holds its parameters is long.
-    check_sizes("model", config["model"], max(MOST_UNUSED_SIZE, file.lstat().st_size if file.exists() else 0))
-    # The initial weights are not needed, and those that a config gives as numbers need memory of their own.
-    plain_init = {**config, "init": {"_target_": "nnlab.init.default", "bias": "default"}}
-    dtype = torch.float64 if config["trainer"]["precision"] == "fp64" else torch.float32
-
-    def build() -> nn.Module:
-        return build_model(plain_init, len(preprocessing.input_names), record.columns.num_outputs).to(dtype)
-
-    try:
-        with torch.device("meta"):
-            shape_of = build()
-    except ConfigError:  # a model of the user's own that looks at its numbers while it is made
-        shape_of = build()
+    check_model_size(config["model"], file.lstat().st_size if file.exists() else 0)
+    widths = len(preprocessing.input_names), record.columns.num_outputs
+    shape_of = model_without_memory(config, *widths)
     most_bytes = ROOM + MOST_COPIES * sum(tensor.nbytes for tensor in shape_of.state_dict().values())
     step, state = Checkpoints(record.folder).load(checkpoint, most_bytes)
     parameters = state.get("model") if isinstance(state, dict) else None
     if not isinstance(parameters, dict):
         raise FolderError(f"{file}: expected the parameters of a model, found something else")
     check_state(parameters, shape_of, file)
-    model = build()
+    model = _plain_model(config, *widths)
     check_state(parameters, model, file)
     model.load_state_dict(parameters)
     return _Restored(step, model)
+
+
+def model_without_memory(config: Mapping[str, Any], num_inputs: int, num_outputs: int) -> nn.Module:
+    """A config's model with shapes and no numbers.
+
+    Args:
+        config: whose targets and sizes have been checked.
+        num_inputs: columns that the model sees.
+        num_outputs: numbers that it puts out for a row.
+
+    Returns:
+        The model on the device ``meta``, of the run's precision.
+
+    Raises:
+        ConfigError: for values that the model refuses.
+    """
+    try:
+        with torch.device("meta"):
+            return _plain_model(config, num_inputs, num_outputs)
+    except ConfigError:  # a model of the user's own that looks at its numbers while it is made
+        return _plain_model(config, num_inputs, num_outputs)
+
+
+def _plain_model(config: Mapping[str, Any], num_inputs: int, num_outputs: int) -> nn.Module:
+    # The initial weights are not needed, and those that a config gives as numbers need memory of their own.
+    plain_init = {**config, "init": {"_target_": "nnlab.init.default", "bias": "default"}}
+    dtype = torch.float64 if config["trainer"]["precision"] == "fp64" else torch.float32
+    return build_model(plain_init, num_inputs, num_outputs).to(dtype)
 
 
 def _precision(record: RunRecord, device: torch.device, notes: list[str]) -> Precision:

@@ -1,6 +1,7 @@
 """`nnlab resume`: a run, or what is unfinished of a sweep, goes on where it stopped."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from nnlab.console import Terminal
 from nnlab.folder import RUN_FILE, FolderError
 from nnlab.lock import RunLock
 from nnlab.one_run import train_member
+from nnlab.restore import members_of
 from nnlab.resume import Request, prepare_again, read_request
+from nnlab.trainer.interrupt import Interrupt
 
 
 def resume(folder: Path, overrides: Sequence[str]) -> int:
@@ -27,9 +30,9 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
         FolderError: for a folder that cannot be gone on with, or that another process works on.
     """
     logging.raiseExceptions = False  # a train.log that cannot be written must not bury the terminal in tracebacks
-    members = [] if (folder / RUN_FILE).exists() else sorted(folder.glob(f"*/{RUN_FILE}"))
-    requests = [read_request(path.parent, overrides) for path in members] or [read_request(folder, overrides)]
-    console = Terminal()
+    members = [path for path in members_of(folder) if (path / RUN_FILE).exists()]
+    requests = [read_request(path, overrides) for path in members] or [read_request(folder, overrides)]
+    console = Terminal(markup=False)  # a run's name is a stranger's, and no markup
     for request in requests:
         if request.is_over:
             how = "to extend it: trainer.max_epochs=…" if request.status == "completed" else "nothing is left to do"
@@ -40,6 +43,13 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
 
 
 def _go_on(console: Terminal, request: Request, is_member: bool) -> int:
+    with Interrupt() as interrupt:
+        code = _go_on_with(console, request, is_member)
+    interrupt.obey()
+    return code
+
+
+def _go_on_with(console: Terminal, request: Request, is_member: bool) -> int:
     folder = request.record.folder
     handler = logging.FileHandler(folder / "train.log", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -55,7 +65,10 @@ def _go_on(console: Terminal, request: Request, is_member: bool) -> int:
         finally:
             log.removeHandler(handler)
             log.setLevel(before)
-            handler.close()
+            try:
+                handler.close()
+            except OSError as error:
+                print(f"{handler.baseFilename} is not whole: {error.strerror}", file=sys.stderr)
     if result is None:
         if any("checkpoint" in problem for problem in member.refused):
             raise FolderError("; ".join(member.refused))

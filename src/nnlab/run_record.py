@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnlab.check.root import MAX_SEED
 from nnlab.config import GROUPS
 from nnlab.folder import RUN_FILE, SCHEMA_VERSION, FolderError, read_json
 
 #: how deep a config is nested at most
 MOST_DEPTH = 20
 TASKS = ("regression", "binary", "multiclass")
+#: of a name that is shown whole
+MOST_CHARACTERS = 200
+#: groups that choose for others, and leave nothing of their own in a config
+_CHOOSE = ("experiment", "compare")
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def read_record(folder: Path) -> RunRecord:
         folder=folder,
         name=found.text("name"),
         config={**config, "plugins": []},
-        options={key: value for key, value in found.mapping("options").items() if isinstance(value, str)},
+        options={key: printable(value) for key, value in found.mapping("options").items() if isinstance(value, str)},
         columns=_columns(found),
         plugins=found.names("plugins", 0),
         device=found.text("choices.device"),
@@ -102,7 +107,7 @@ def shown(value: Any) -> str:
 
 def printable(name: str) -> str:
     """A foreign name for a message or a page."""
-    return name if name.isprintable() else shown(name)
+    return name if name.isprintable() and len(name) <= MOST_CHARACTERS else shown(name)
 
 
 class _Reader:
@@ -136,10 +141,12 @@ class _Reader:
             raise self.error(key, "a text", found)
         return found
 
-    def number(self, key: str, least: int) -> int:
+    def number(self, key: str, least: int, most: int | None = None) -> int:
         found = self.value(key)
         if isinstance(found, bool) or not isinstance(found, int) or found < least:
             raise self.error(key, f"a whole number from {least}", found)
+        if most is not None and found > most:
+            raise self.error(key, f"at most {most:,}", found)
         return found
 
     def names(self, key: str, least: int) -> tuple[str, ...]:
@@ -173,9 +180,9 @@ def _columns(found: _Reader) -> Columns:
 
 def _check_config(found: _Reader, config: Mapping[str, Any]) -> None:
     for group in GROUPS:
-        if group != "experiment":
+        if group not in _CHOOSE:
             found.mapping(f"config.{group}")
-    found.number("config.seed", 0)
+    found.number("config.seed", 0, MAX_SEED)
     found.text("config.device")
     found.text("config.trainer.precision")
     _check_plain(found, "config", config, 1)
@@ -187,6 +194,8 @@ def _check_plain(found: _Reader, key: str, value: Any, depth: int) -> None:
         raise found.error(key, f"at most {MOST_DEPTH} levels", value)
     if isinstance(value, str) and "${" in value:
         raise found.error(key, "a plain value (run.json is written with no interpolation left)", value)
+    if isinstance(value, int) and abs(value) > MAX_SEED:
+        raise found.error(key, "a number below 2^63", value)
     items: Sequence[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         items = list(value.items())

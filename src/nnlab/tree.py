@@ -2,10 +2,16 @@
 
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nnlab.folder import RUN_FILE
+from nnlab.folder import RUN_FILE, FolderError
+
+#: bytes; whoever goes on with a run reads its files to their ends
+MOST_BYTES = 16 << 30
+#: what is written in place, beside run.json
+_IN_PLACE = re.compile(r"[^/]+\.csv|train\.log")
 
 #: what ``write_atomic`` and ``claim_folder`` leave behind when they are killed
 _TEMPORARY = re.compile(r"\.(.+\.\d+\.tmp|writable-\d+)", re.DOTALL)
@@ -64,3 +70,27 @@ def _note(tree: Tree, name: str, entry: "os.DirEntry[str]") -> None:
         except FileNotFoundError:
             return  # replaced or deleted just now
         (tree.temporary if _TEMPORARY.fullmatch(entry.name) else tree.files)[name] = size
+
+
+def check_can_be_written(folder: Path) -> None:
+    """Refuse to go on in a folder where writing could reach something outside it, or reading never end.
+
+    Args:
+        folder: a run's folder, which a stranger may have made.
+
+    Raises:
+        FolderError: naming a link, a pipe or a device in it, a file that has another name elsewhere and would be
+            changed under both, or one that is too large.
+    """
+    tree = read_tree(folder)
+    for name, what in tree.odd.items():
+        raise FolderError(f"{folder / name} is {what}; a run goes on only in a folder of plain files")
+    for name, num_bytes in tree.files.items():
+        if num_bytes > MOST_BYTES:
+            raise FolderError(f"{folder / name} has {num_bytes:,} bytes, more than nnlab writes or reads")
+        status = os.lstat(folder / name)
+        if _IN_PLACE.fullmatch(name) and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            raise FolderError(
+                f"{folder / name} is a file with another name elsewhere (a hard link), which would be changed with it; "
+                "put a copy in its place"
+            )

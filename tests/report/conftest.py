@@ -1,4 +1,6 @@
-"""A headless Chromium, asked through its DevTools pipe: a page is looked at until it shows what it should.
+"""TensorBoard as a process of its own, and a headless Chromium to look at it.
+
+The browser is asked through its DevTools pipe: a page is looked at until it shows what it should.
 
 ``--dump-dom`` takes the page at one moment, which for a page that loads its data afterwards is a matter of luck.
 """
@@ -6,11 +8,14 @@
 import fcntl
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,52 @@ _WHOLE_PAGE = """
     return (root.innerHTML ?? document.documentElement.outerHTML) + hidden.join("");
 })(document)
 """
+
+SERVE = """
+import sys
+from pathlib import Path
+from nnlab.report.dashboard import serve
+
+port = None if sys.argv[2] == "next" else int(sys.argv[2])
+try:
+    code = serve(Path(sys.argv[1]), port)
+except ValueError as error:
+    print(error)
+    code = 2
+print(sorted({"torch", "tensorflow", "hydra"} & set(sys.modules)))
+sys.exit(code)
+"""
+
+
+class Dashboard:
+    """Starts dashboards; each ends with its block, by a signal that lets it tidy up."""
+
+    code = SERVE
+
+    @contextmanager
+    def __call__(self, folder: Path, port: str = "0") -> Iterator[tuple["subprocess.Popen[str]", str]]:
+        """The process and the address that it printed."""
+        with subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(folder), port], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                found = re.fullmatch(r"TensorBoard on (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)\n", line)
+                assert found, line
+                yield process, found[1]
+            finally:
+                process.terminate()
+                try:
+                    process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@pytest.fixture
+def dashboard() -> Dashboard:
+    """Start a dashboard of a folder: ``with dashboard(folder) as (process, address):``."""
+    return Dashboard()
 
 
 class Browser:
@@ -54,6 +105,17 @@ class Browser:
             if found == expected or time.monotonic() > deadline - 1:
                 return found
             time.sleep(0.1)
+
+    def run(self, address: str, expression: str, timeout_s: float = 20) -> Any:
+        """The value of a JavaScript expression on a page, once it is loaded."""
+        deadline = time.monotonic() + timeout_s
+        target = self._ask("Target.createTarget", {"url": address}, deadline)["targetId"]
+        session = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True}, deadline)["sessionId"]
+        ready = {"expression": "document.readyState", "returnByValue": True}
+        while self._ask("Runtime.evaluate", ready, deadline, session)["result"].get("value") != "complete":
+            time.sleep(0.05)
+        arguments = {"expression": expression, "returnByValue": True}
+        return self._ask("Runtime.evaluate", arguments, deadline, session)["result"].get("value")
 
     def _ask(self, method: str, arguments: dict[str, Any], deadline: float, session: str | None = None) -> Any:
         self._number += 1

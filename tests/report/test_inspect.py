@@ -14,6 +14,7 @@ import nnlab
 from nnlab.cli import main
 from nnlab.folder import read_metrics
 from nnlab.lock import RunLock
+from nnlab.manifest import write_manifest
 
 PLAIN = re.compile(r"[^\x00-\x09\x0b-\x1f\x7f-\x9f]*")
 
@@ -147,6 +148,8 @@ def test_sweep_has_a_line_for_each_member(run, inspect):
     (Path("sweep/2_refused/run.json")).unlink()
     change(Path("sweep/2_refused/result.json"), status="failed", error="loss=bce does not fit", final={}, best={})
     change(Path("sweep/10_killed/result.json"), status="running")
+    for name in ("2_refused", "10_killed"):
+        write_manifest(Path("sweep") / name)
     change(Path("sweep/11_broken/run.json"), config=3)
     code, page, _ = inspect("sweep")
     lines = page.splitlines()

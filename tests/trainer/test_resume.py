@@ -250,3 +250,37 @@ def test_dataloader_cannot_be_resumed(tmp_path):
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*rows()), batch_size=8)
     with pytest.raises(ValueError, match="resume=True needs a folder and tensors"):
         trainer(tmp_path).fit(loader, resume=True)
+
+
+ENDS = {
+    # the evaluation that stops it, the divergence, the single evaluation: none of them comes twice
+    "early_stopped": {"callbacks": [EarlyStopping(1, 10.0, None)], "epochs": 20},
+    "diverged": {"optimizer": "SGD", "keys": {"lr": 1e18}, "norm": "none"},
+    "completed": {"epochs": 0},
+}
+
+
+@pytest.mark.parametrize("status", ENDS)
+def test_a_training_that_is_over_stays_over_when_it_is_resumed(tmp_path, status):
+    settings = ENDS[status]
+    first = trainer(tmp_path, **settings).fit(rows(), rows(20))
+    before = [path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.suffix in (".csv", ".safetensors")]
+    pointer = (tmp_path / "checkpoints" / "last.json").read_bytes()
+    second = trainer(tmp_path, **settings).fit(rows(), rows(20), resume=True)
+    assert first.status == status
+    assert (second.status, second.reason, second.steps, second.diverged_at) == (
+        first.status,
+        first.reason,
+        first.steps,
+        first.diverged_at,
+    )
+    after = [path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.suffix in (".csv", ".safetensors")]
+    assert after == before
+    assert (tmp_path / "checkpoints" / "last.json").read_bytes() == pointer
+
+
+def test_a_training_of_no_epochs_goes_on_when_it_gets_some(tmp_path):
+    trainer(tmp_path, epochs=0).fit(rows(), rows(20))
+    result = trainer(tmp_path, epochs=2).fit(rows(), rows(20), resume=True)
+    assert (result.status, result.epochs) == ("completed", 2)
+    assert [row["epoch"] for row in table(tmp_path)] == ["0", "1", "2"]

@@ -117,11 +117,12 @@ def test_logger_that_fails_is_let_go_and_noted_once(tmp_path):
     assert notes == ["logger Broken could not be written (Input/output error); training goes on without it"]
 
 
-def test_run_on_a_disk_that_fills_up_is_completed_and_says_what_is_missing(small_disk, capsys):
+def test_run_whose_last_state_did_not_fit_on_the_disk_has_failed_and_says_what_is_missing(small_disk, capsys):
     words = ["train", "data=moons", "trainer.max_epochs=60", "trainer.checkpoint_every=1ep"]
-    assert main([*words, f"hydra.run.dir={small_disk / 'run'}"]) == 0
+    assert main([*words, f"hydra.run.dir={small_disk / 'run'}"]) == 1
     result = json.loads((small_disk / "run" / "result.json").read_text())
-    assert result["status"] == "completed"
+    assert result["status"] == "failed"
+    assert "the state at its end could not be saved" in result["error"]
     assert result["test"]["accuracy"] > 0.9
     assert "figures could not be written (No space left on device)" in capsys.readouterr().out
     assert len(read_metrics(small_disk / "run" / "metrics.csv")) == 60

@@ -46,8 +46,9 @@ class Group:
 def differing_keys(runs: Sequence[RunData]) -> list[str]:
     """The keys that tell the runs' experiments apart, none of them needless.
 
-    A chosen option stands for what it sets: with ``optim=sgd,adam`` the key is ``optim``, and a key below it counts only
-    if runs with the same optimizer differ in it. What was typed on a command line comes before what follows from it.
+    A chosen option stands for what it sets: with ``optim=sgd,adam`` the key is ``optim``, and a key below it counts
+    only if runs with the same optimizer differ in it. What was typed on a command line comes before what follows from
+    it.
 
     Args:
         runs: any runs.

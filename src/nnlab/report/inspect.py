@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnlab.folder import RESULT_FILE, RUN_FILE, FolderError, plain
+from nnlab.folder import METRICS_FILE, RESULT_FILE, RUN_FILE, FolderError, plain
+from nnlab.manifest import MANIFEST_FILE, check_some
 from nnlab.pointer import CHECKPOINTS, POINTERS, read_pointer
 from nnlab.report.members import is_run, members_of
 from nnlab.report.state import UNFINISHED, RunState, last_row, read_state
@@ -76,7 +77,9 @@ def _of_members(folder: Path, as_json: bool) -> tuple[str, int]:
 
 
 def _merged(state: RunState) -> dict[str, Any]:
-    return (state.run or {}) | (state.result or {}) | {"folder": str(state.folder), "in_use": state.is_in_use}
+    doubts = {"doubts": found} if (found := _doubts(state.folder)) else {}
+    about = {"folder": str(state.folder), "in_use": state.is_in_use}
+    return (state.run or {}) | (state.result or {}) | about | doubts
 
 
 def _json(content: Any) -> str:
@@ -92,6 +95,19 @@ def _member_lines(states: list[RunState]) -> list[str]:
     ]
 
 
+def _doubts(folder: Path) -> list[str]:
+    """What is told here from a file that is not as the manifest has it, a sentence for each."""
+    if not (folder / MANIFEST_FILE).exists():
+        return []
+    findings = check_some(folder, (RUN_FILE, RESULT_FILE, METRICS_FILE).__contains__)
+    return [
+        f"{finding.path}: {finding.severity}: {finding.problem}"
+        if finding.severity != "extra"
+        else f"{finding.path}: not as in {MANIFEST_FILE}: newer, as in a run that goes on or was killed, or damaged"
+        for finding in findings
+    ]
+
+
 def _member_row(state: RunState) -> list[str]:
     result = state.result or {}
     best, test = result.get("best", {}), result.get("test", {})
@@ -100,6 +116,7 @@ def _member_row(state: RunState) -> list[str]:
         text = shown(result["error"])
     steps = f"{number(result['epochs'])} epochs" if result else ""
     loss = f"test loss {number(test['loss'])}" if "loss" in test else ""
+    loss += "".join(f"  {shown(doubt)}" for doubt in _doubts(state.folder))
     return [shown(state.folder.name, 64), shown(state.status, 20), steps, text, loss]
 
 
@@ -108,6 +125,7 @@ def _page(state: RunState) -> str:
     run, result = state.run or {}, state.result or {}
     lines = [f"{shown(run.get('name'))}: a run of nnlab in {shown(str(state.folder), 1000)}"]
     lines += _status_lines(state)
+    lines += [line for doubt in _doubts(state.folder) for line in _row("doubt", shown(doubt, 1000))]
     lines += _row("created", shown(run.get("created")))
     overrides = shlex.join(run.get("overrides", []))
     lines += _row("command", shown(f"nnlab train {overrides}".rstrip(), 4000), is_whole=True)

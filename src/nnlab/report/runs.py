@@ -52,8 +52,8 @@ class RunData:
         typed: the keys and groups that were set on the command line.
         replicate: what makes it one of several: ``seed`` and ``data.seed``.
         data: the fingerprint of its data.
+        record: the rest of ``run.json``: overrides, versions, choices and the like.
         result: the content of ``result.json``; empty before the first checkpoint.
-        columns: what ``metrics.csv`` has in each row.
     """
 
     folder: Path
@@ -64,6 +64,7 @@ class RunData:
     typed: frozenset[str] = field(repr=False)
     replicate: tuple[int, int]
     data: str = field(repr=False)
+    record: Mapping[str, Any] = field(repr=False)
     result: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -147,7 +148,8 @@ def _run_data(state: RunState) -> RunData:
     run, result = state.run, state.result or {}
     assert run is not None
     config = run["config"]
-    settings = _flat("", config) | {str(group): shown(option) for group, option in run["options"].items() if option}
+    chosen = {str(group): option for group, option in run["options"].items() if option}
+    settings = _flat("", config) | {key: _as_text(option) for key, option in chosen.items()}
     typed = frozenset(word.lstrip("+~").partition("=")[0].partition("@")[0] for word in run["overrides"])
     data = config.get("data")
     return RunData(
@@ -159,6 +161,7 @@ def _run_data(state: RunState) -> RunData:
         typed=typed,
         replicate=(run["seed"], _whole(data.get("seed") if isinstance(data, dict) else 0)),
         data=run["data_fingerprint"],
+        record={key: value for key, value in run.items() if key not in ("config", "options")},
         result=result,
     )
 
@@ -174,7 +177,11 @@ def _flat(prefix: str, value: Any) -> dict[str, str]:
         for key, item in value.items():
             items |= _flat(f"{prefix}.{key}" if prefix else str(key), item)
         return items
-    return {prefix: value if isinstance(value, str) else json.dumps(value)} if prefix else {}
+    return {prefix: _as_text(value)} if prefix else {}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _read_table(path: Path) -> dict[str, np.ndarray]:

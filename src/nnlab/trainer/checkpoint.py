@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, final
 
@@ -70,6 +70,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / CHECKPOINTS
+        #: pointers that an earlier process left and whose files are damaged; None until it is known
+        self._lost: set[str] | None = None
 
     def save(
         self,
@@ -90,6 +92,24 @@ class Checkpoints:
             OSError: if the disk refuses; the pointers still name whole files.
         """
         self.folder.mkdir(exist_ok=True)
+        before = set(self._numbered())
+        try:
+            self._save(step, state, best, before_pointing)
+        except OSError:
+            # What was written before the failure must not take the room of the next checkpoint.
+            self._delete(path for path in self._numbered() if path not in before)
+            raise
+        self._delete(self._numbered())
+
+    def _save(
+        self,
+        step: int,
+        state: dict[str, Any],
+        best: tuple[int, dict[str, Any]] | None,
+        before_pointing: Callable[[], None],
+    ) -> None:
+        if self._lost is None:
+            self._lost = set(filter(self._is_damaged, POINTERS))
         of_best = None
         if best is not None and best[0] != step and self._pointed(BEST) != best[0]:
             # A state that was saved at that step has it already; a file that has a name never changes.
@@ -100,11 +120,13 @@ class Checkpoints:
             self._point(BEST, step, digests)
         elif best is not None and of_best is not None:
             self._point(BEST, best[0], of_best)
-        last = self.folder / f"{LAST}.json"
-        if last.exists() and self._pointed(LAST) != step:
-            write_atomic(self.folder / f"{PREVIOUS}.json", last.read_bytes())
+        if self._pointed(LAST) not in (None, step):
+            before = read_pointer(self.folder / f"{LAST}.json")
+            self._point(PREVIOUS, before.step, before.sha256)
         self._point(LAST, step, digests)
-        self._sweep()
+        for which in list(self._lost):
+            (self.folder / f"{which}.json").unlink(missing_ok=True)
+            self._lost.discard(which)
 
     def load(self, which: str, most_bytes: int = MOST_BYTES) -> tuple[int, dict[str, Any]]:
         """Read a state back, whole and as it was written.
@@ -122,7 +144,7 @@ class Checkpoints:
         pointer = read_pointer(self.folder / f"{which}.json")
         step = pointer.step
         payload, described = (
-            self._whole(f"{step}.{ending}", pointer, most_bytes) for ending in ("safetensors", "json")
+            self._whole(f"{step}.{ending}", which, pointer, most_bytes) for ending in ("safetensors", "json")
         )
         try:
             content = json.loads(described)
@@ -156,7 +178,7 @@ class Checkpoints:
             raise FolderError("; ".join([*problems, "no other checkpoint is left"]))
         return None, []
 
-    def _whole(self, name: str, pointer: Pointer, most_bytes: int) -> bytes:
+    def _whole(self, name: str, which: str, pointer: Pointer, most_bytes: int) -> bytes:
         """A file's content, if it is the one that was written."""
         path = self.folder / name
         try:
@@ -168,7 +190,7 @@ class Checkpoints:
         except OSError as error:
             raise FolderError(f"{path} cannot be read: {error.strerror}") from None
         if hashlib.sha256(payload).hexdigest() != pointer.sha256[name]:
-            raise FolderError(f"{path} is damaged: its content is not what {CHECKPOINTS}/*.json says")
+            raise FolderError(f"{path} is damaged: its content is not what {CHECKPOINTS}/{which}.json says")
         return payload
 
     def _write(self, step: int, state: dict[str, Any]) -> dict[str, str]:
@@ -192,6 +214,8 @@ class Checkpoints:
 
     def _point(self, which: str, step: int, digests: dict[str, str]) -> None:
         write_json(self.folder / f"{which}.json", {"step": step, "sha256": digests})
+        if self._lost is not None:
+            self._lost.discard(which)
 
     def _digests(self, step: int) -> dict[str, str] | None:
         for which in (LAST, PREVIOUS):
@@ -200,16 +224,38 @@ class Checkpoints:
         return None
 
     def _pointed(self, which: str) -> int | None:
-        """The step that a pointer names; None where there is no pointer, or a damaged one."""
+        """The step that a pointer names; None where there is no pointer, or it or its files are damaged."""
+        if self._lost and which in self._lost:
+            return None
         try:
             return read_pointer(self.folder / f"{which}.json").step
         except FolderError:
             return None
 
-    def _sweep(self) -> None:
-        kept = {self._pointed(which) for which in (LAST, PREVIOUS, BEST)}
-        for path in self.folder.iterdir():
-            if re.fullmatch(r"\d+\.(safetensors|json)", path.name) and int(path.stem) not in kept:
+    def _is_damaged(self, which: str) -> bool:
+        """Whether a pointer is there and leads to nothing whole; False also for what cannot be read at the moment."""
+        path = self.folder / f"{which}.json"
+        if not path.exists():
+            return False
+        try:
+            for name, digest in read_pointer(path).sha256.items():
+                with open_plain(self.folder / name) as file:
+                    if hashlib.sha256(file.read()).hexdigest() != digest:
+                        return True
+        except (FolderError, FileNotFoundError):
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _numbered(self) -> list[Path]:
+        return [path for path in self.folder.iterdir() if re.fullmatch(r"\d+\.(safetensors|json)", path.name)]
+
+    def _delete(self, paths: Iterable[Path]) -> None:
+        """Delete those that no pointer leads to."""
+        kept = {self._pointed(which) for which in POINTERS}
+        for path in paths:
+            if int(path.stem) not in kept:
                 path.unlink()
 
 

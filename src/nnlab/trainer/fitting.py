@@ -54,6 +54,7 @@ class Fitting:
         view: what they may see.
         cadence: when it saves.
         interrupt: signals that ask it to end.
+        ended: status and reason of a training that is over, whatever its plan.
     """
 
     parts: StepParts
@@ -73,6 +74,7 @@ class Fitting:
     history: list[Row] = field(default_factory=list)
     best: Best | None = None
     diverged_at: int | None = None
+    ended: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         self._base_lrs = [float(group["lr"]) for group in self.parts.optimizer.param_groups]
@@ -83,6 +85,8 @@ class Fitting:
         self._remembered_at = Progress()
         self._epoch_is_over = True
         self._last_row = (0, self._start_s)
+        # Whether nothing was done since an earlier process's state was taken over.
+        self._is_as_found = False
 
     def goes_on(self) -> bool:
         """Whether there is a step to do, or an epoch whose steps are done to bring to its end."""
@@ -117,6 +121,7 @@ class Fitting:
 
     def end_step(self) -> None:
         """After a step: count it and tell whoever watches single steps."""
+        self._is_as_found = False
         progress = self.progress
         progress.step += 1
         progress.batch += 1
@@ -186,6 +191,8 @@ class Fitting:
             "epoch_is_over": self._epoch_is_over,
             "record": self.record.state_dict(keeps_all=not self._epoch_is_over or self.progress.batch != 0),
             "callbacks": self.watchers.state_dict(),
+            "ended": self.ended,
+            "diverged_at": self.diverged_at,
             "best": self.best.row if self.best is not None else None,
             "seconds": time.monotonic() - self._start_s,
             "tables": self.sinks.num_rows(),
@@ -198,6 +205,19 @@ class Fitting:
         self.write_result()
         self.sinks.manifest(final=False)
         self.cadence.saved()
+
+    def end(self, status: str, reason: str) -> None:
+        """After the last step: write the state, and whether it is over whatever the plan.
+
+        Args:
+            status: as ``run_loop`` returns it.
+            reason: likewise.
+        """
+        if self._is_as_found:
+            return  # writing it again could only endanger what is there
+        if status in ("early_stopped", "diverged") or self.plan.num_steps == 0:
+            self.ended = (status, reason)
+        self.write()
 
     def resume(self, state: Mapping[str, Any], best: Mapping[str, Tensor] | None, history: Sequence[Row]) -> None:
         """Go to where an earlier process was.
@@ -220,6 +240,11 @@ class Fitting:
         if state["best"] is not None and best is not None:
             self.best = Best(state["best"], {name: tensor.clone() for name, tensor in best.items()})
         self.watchers.load_state_dict(state["callbacks"])
+        ended = state["ended"]
+        if ended is not None and (ended[0] != "completed" or self.plan.num_steps == 0):
+            self.ended = (str(ended[0]), str(ended[1]))
+        self.diverged_at = state["diverged_at"]
+        self._is_as_found = True
         self._start_s = time.monotonic() - float(state["seconds"])
         self._last_row = (self.progress.step, time.monotonic())
 
@@ -323,6 +348,7 @@ class Fitting:
         }
 
     def _publish(self, row: Row) -> str | None:
+        self._is_as_found = False
         self._keep_if_best(row)
         self.history.append(row)
         scalars = scalars_of(row)

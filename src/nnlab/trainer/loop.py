@@ -14,6 +14,8 @@ def run_loop(fitting: Fitting) -> tuple[str, str]:
         The status (``completed``, ``early_stopped``, ``diverged``, ``interrupted``, ``preempted``) and its reason.
     """
     plan, progress, record = fitting.plan, fitting.progress, fitting.record
+    if fitting.ended is not None:
+        return fitting.ended
     if plan.num_steps == 0:
         fitting.evaluate_untrained()
         return "completed", "no training was asked for"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.folder import METRICS_FILE, FolderError, read_metrics
+from nnlab.pointer import read_pointer
 from nnlab.trainer.checkpoint import BEST, Checkpoints
 from nnlab.trainer.result import Row
 
@@ -63,13 +64,29 @@ def find(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Fo
         check_state(state["model"], model, where)
         _check_optimizer(state, optimizer, where)
         if state["best"] is not None:
-            best_step, of_best = checkpoints.load(BEST, most_bytes)
-            check_state(of_best["model"], model, folder / "checkpoints" / f"{best_step}.safetensors")
-            best = _on_device(of_best["model"], model)
+            of_best = _best(checkpoints, int(state["best"]["step"]), step, most_bytes)
+            if of_best is not None:
+                check_state(of_best["model"], model, folder / "checkpoints" / f"{state['best']['step']}.safetensors")
+                best = _on_device(of_best["model"], model)
         num_rows = int(state["tables"]["metrics"])
     except (KeyError, TypeError, AttributeError) as error:
         raise FolderError(f"{where}: expected the state of a training, found something else ({error})") from None
     return Found(step, state, best, _first_rows(folder / METRICS_FILE, num_rows), problems)
+
+
+def _best(checkpoints: Checkpoints, best_step: int, step: int, most_bytes: int) -> Mapping[str, Any] | None:
+    """The best state until a step.
+
+    None where a later one is in its place already: the process was killed before the checkpoint that it belonged to was
+    in force, or that one is damaged. The training comes to the later one again.
+    """
+    pointer = checkpoints.folder / f"{BEST}.json"
+    found = read_pointer(pointer).step
+    if found > step:
+        return None
+    if found != best_step:
+        raise FolderError(f"{pointer}: step: expected {best_step} as in {step}.json, found {found}")
+    return checkpoints.load(BEST, most_bytes)[1]
 
 
 def check_state(state: Mapping[str, Any], model: nn.Module, where: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from nnlab.folder import METRICS_FILE, RESULT_FILE, TableFile, write_atomic, write_json
 from nnlab.logger.base import Image, Logger, Media, Run
-from nnlab.manifest import write_manifest
+from nnlab.manifest import MANIFEST_FILE, write_manifest
 from nnlab.trainer.checkpoint import Checkpoints
 
 if TYPE_CHECKING:  # matplotlib takes half a second, which only those who draw shall pay
@@ -21,6 +21,8 @@ log = logging.getLogger("nnlab")
 
 #: seconds between two writes of rows to metrics.csv; every row is there at each checkpoint and at the end
 FLUSH_S = 0.5
+#: what checkpoints are called in notes
+CHECKPOINT = "the checkpoint"
 
 
 @final
@@ -146,10 +148,12 @@ class Sinks:
         if checkpoints is not None:
             # Rows first, as far as there is room: on a nearly full disk they fit where a checkpoint does not.
             self._flush_tables()
-            self._attempt("the checkpoint", lambda: checkpoints.save(step, state, best, self._sync))
+            self._attempt(CHECKPOINT, lambda: checkpoints.save(step, state, best, self._sync))
 
     def _sync(self) -> None:
-        self._flush_tables(durably=True)
+        # Not guarded: a checkpoint that counts rows which are not there could never be resumed.
+        for table in self._every_table():
+            table.flush(durably=True)
         self._each_logger(lambda logger: logger.sync())
 
     def result(self, content: Mapping[str, Any]) -> None:
@@ -166,17 +170,27 @@ class Sinks:
         """
         folder = self.folder
         if folder is not None:
-            self._attempt("manifest.json", lambda: write_manifest(folder, final))
+            self._attempt(MANIFEST_FILE, lambda: write_manifest(folder, final))
+
+    def has_lost(self, what: str) -> bool:
+        """Whether something could not be written at its last turn.
+
+        Args:
+            what: ``CHECKPOINT`` or the name of a file in the run's folder.
+        """
+        return what in self._failed
 
     def close(self) -> None:
         """Write what is held back and close every logger."""
         self._flush_tables()
         self._each_logger(lambda logger: logger.close())
 
-    def _flush_tables(self, durably: bool = False) -> None:
-        for table in (self._metrics, *self._tables.values()):
-            if table is not None:
-                self._attempt(table.path.name, partial(table.flush, durably))
+    def _every_table(self) -> list[TableFile]:
+        return [table for table in (self._metrics, *self._tables.values()) if table is not None]
+
+    def _flush_tables(self) -> None:
+        for table in self._every_table():
+            self._attempt(table.path.name, table.flush)
 
     def _each_logger(self, action: Callable[[Logger], None]) -> None:
         for logger in list(self._loggers):
@@ -196,12 +210,19 @@ class Sinks:
         except OSError as error:
             if what not in self._failed:
                 self._failed.add(what)
-                self.note(f"{what} could not be written ({error.strerror or error}); training goes on without it")
+                self._note_once(f"{what} could not be written ({error.strerror or error}); training goes on without it")
             return False
         if what in self._failed:
             self._failed.discard(what)
-            self.note(f"{what} could be written again")
+            self._note_once(f"{what} could be written again")
         return True
+
+    def _note_once(self, text: str) -> None:
+        """On a disk that is nearly full, every other checkpoint may find room: only train.log has all of that."""
+        if text in self.notes:
+            log.info(text)
+        else:
+            self.note(text)
 
 
 def _write_figure(folder: Path, name: str, payload: bytes) -> None:

@@ -210,7 +210,7 @@ class Trainer:
                 self._start(fitting, resume)
                 self.has_started = True
                 status, reason = run_loop(fitting)
-                fitting.write()
+                fitting.end(status, reason)
             finally:
                 self._best_state = fitting.best.state if fitting.best else None
                 fitting.watchers.fit_ended(fitting.view, fitting.progress.step)

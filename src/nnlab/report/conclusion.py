@@ -1,0 +1,46 @@
+"""What a sweep ends with: the comparison of its members, on the terminal and in its folder."""
+
+import logging
+import shlex
+from pathlib import Path
+
+from nnlab.folder import FolderError, write_atomic
+from nnlab.report.compare import Compared, find, write
+from nnlab.report.comparison import Asked
+from nnlab.report.layouts import layout
+
+log = logging.getLogger("nnlab")
+
+PAGE_FILE, TABLE_FILE, FIGURES = "comparison.html", "comparison.csv", "figures"
+
+
+def conclude(folder: Path) -> str:
+    """Compare a sweep's members, and write `comparison.html`, `comparison.csv` and the figures into its folder.
+
+    Args:
+        folder: the sweep's.
+
+    Returns:
+        What to print: the table, where the rest is, and what could be typed next. What cannot be compared or written
+        is said there; it ends nothing.
+    """
+    quoted = shlex.quote(str(folder))
+    try:
+        found = find([folder], Asked())
+    except FolderError as error:
+        return f"no comparison: {error}"
+    lines = [layout(found.comparison, "table"), *(f"note: {problem}" for problem in found.problems)]
+    try:
+        lines += ["", *_written(folder, found)]
+    except Exception as error:  # whatever a figure stumbles over, the runs are there
+        lines.append(f"note: the comparison's page could not be written ({type(error).__name__}: {error})")
+        log.info("the comparison's page could not be written", exc_info=True)
+    return "\n".join([*lines, f"  more       nnlab compare {quoted} --help", f"  look       nnlab dashboard {quoted}"])
+
+
+def _written(folder: Path, found: Compared) -> list[str]:
+    write_atomic(folder / TABLE_FILE, f"{layout(found.comparison, 'csv')}\n".encode())
+    command = f"nnlab compare {shlex.quote(str(folder))} --html {shlex.quote(str(folder / PAGE_FILE))}"
+    written = write(found, folder / PAGE_FILE, folder / FIGURES, command)
+    paths = [f"  {what:<10} {shlex.quote(str(path))}" for what, path in written.paths.items()]
+    return [*(f"note: {problem}" for problem in written.problems), *paths]
