@@ -31,6 +31,7 @@ PAGES = [
     "docs/first-steps.md",
     "docs/tutorial.md",
     "docs/trainer.md",
+    "docs/comparison.md",
     "docs/reliability.md",
     "docs/meaning.md",
 ]
@@ -41,7 +42,7 @@ SHOWN_ONLY = ("make ", "git clone", "eval ", "nnlab dashboard")
 STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 #: what differs from run to run: the speed and the time of day
 TIMING = re.compile(
-    r"[\d,]+ steps/s|\d+:\d\d left|[\d.]+ s\)|[\d.]+ ms|[\d,]+ times as fast|largest difference [\d.e-]+"
+    r"[\d,]+ steps/s|\d+:\d\d left|[\d.]+ s(?![\w/])|[\d.]+ ms|[\d,]+ times as fast|largest difference [\d.e-]+"
 )
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 #: relative difference of a printed number that another processor may bring

@@ -228,7 +228,9 @@ def signature_of(node):
     return inspect.signature(getattr(importlib.import_module(name), attribute)).parameters
 
 
-@pytest.mark.parametrize("group", [group for group in Library().groups if group not in ("trainer", "experiment", "compare")])
+@pytest.mark.parametrize(
+    "group", [group for group in Library().groups if group not in ("trainer", "experiment", "compare")]
+)
 def test_signatures_that_repeat_a_default_agree_with_the_config(group):
     for option in Library().options(group).values():
         node = option.content[option.name] if group in LIST_GROUPS else option.content

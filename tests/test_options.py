@@ -25,7 +25,7 @@ COUNTS = {
     "gradient": 3,
     "trainer": 1,
     "callback": 5,
-    "logger": 1,
+    "logger": 2,
     "compare": 1,
     "experiment": 24,
 }
@@ -35,6 +35,8 @@ FOUND = {
     for folder in config_folder().iterdir()
     if folder.is_dir() and folder.name != "hydra"
 }
+#: options that need a package which only an extra installs
+EXTRAS = {("logger", "mlflow"): "mlflow"}
 #: these two decide what is drawn, so they run whole, figures and all
 WHOLE = ("data", "experiment")
 #: no single runs; tests/sweep runs them whole
@@ -59,7 +61,10 @@ def words_for(group, name):
 
 
 @pytest.mark.parametrize(("group", "name"), QUICK, ids=lambda part: part)
-def test_option_trains_two_steps_as_its_yaml_stands(group, name, tmp_path):
+def test_option_trains_two_steps_as_its_yaml_stands(group, name, tmp_path, monkeypatch):
+    if package := EXTRAS.get((group, name)):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'nnlab[{package}]'")
+    monkeypatch.chdir(tmp_path)
     words = words_for(group, name)
     logger = [] if group == "logger" else ["logger=[]"]
     config, choices = resolved_config(split_arguments([*words, *logger]))

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from nnlab import experiment
-from nnlab.callback import EarlyStopping
 from nnlab.cli import main
 from nnlab.folder import read_metrics
+from nnlab.schedule import Constant
 
 
 @pytest.fixture
@@ -250,16 +250,17 @@ def test_decision_map_array_is_what_the_model_decides(work):
 
 
 def test_run_that_fails_on_the_way_keeps_its_account(work, monkeypatch, capsys):
-    def fail(self, view, epoch, step, metrics):
-        if epoch == 2:
-            raise ZeroDivisionError("in a callback")
+    def fail(self, base_lr, step, epoch):
+        if step == 50:
+            raise ZeroDivisionError("in a schedule")
+        return base_lr
 
-    monkeypatch.setattr(EarlyStopping, "on_evaluation", fail)
-    assert main(["train", "data=gauss", "trainer.max_epochs=5", "callback=early_stopping"]) == 1
+    monkeypatch.setattr(Constant, "learning_rate", fail)
+    assert main(["train", "data=gauss", "trainer.max_epochs=5"]) == 1
     folder = newest()
     result = result_of(folder)
     assert (result["status"], result["epochs"], result["steps"]) == ("failed", 2, 50)
-    assert "ZeroDivisionError: in a callback" in result["error"]
+    assert "ZeroDivisionError: in a schedule" in result["error"]
     assert result["final"]["epoch"] == 2
     assert "Traceback" in (folder / "train.log").read_text()
     assert "Traceback" not in capsys.readouterr().err
@@ -275,7 +276,7 @@ def test_multirun_makes_ordinary_run_folders_and_a_table(work, capsys):
     words = ["-m", "optim=sgd,adam", "seed=0,1", "trainer.max_epochs=2", "data.num_train=500"]
     assert main(["train", *words]) == 0
     sweep = newest()
-    members = sorted(path for path in sweep.iterdir() if path.is_dir())
+    members = sorted(sweep.glob("[0-9]*_*"))
     assert [path.name for path in members] == [
         "0_optim=sgd,seed=0", "1_optim=sgd,seed=1", "2_optim=adam,seed=0", "3_optim=adam,seed=1",
     ]  # fmt: skip
@@ -289,7 +290,7 @@ def test_multirun_makes_ordinary_run_folders_and_a_table(work, capsys):
 
 def test_multirun_with_a_member_that_is_refused_goes_on_and_exits_with_1(work, capsys):
     assert main(["train", "-m", "loss=bce,cross_entropy", "trainer.max_steps=2"]) == 1
-    members = sorted(path for path in newest().iterdir() if path.is_dir())
+    members = sorted(newest().glob("[0-9]*_*"))
     assert [result_of(path)["status"] for path in members] == ["failed", "completed"]
     assert "does not fit data=rings" in result_of(members[0])["error"]
 

@@ -203,6 +203,7 @@ def _finish(member: Member) -> Result:
             trainer.sinks.result(content | {"status": "running"})
             with _room_kept(member.folder):
                 _draw(member, fitted)
+    trainer.sinks.end(content["status"])
     trainer.close()
     content["notes"] = list(trainer.notes)
     trainer.sinks.result(content)

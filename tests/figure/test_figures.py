@@ -15,16 +15,31 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
 from nnlab.figure import (
+    Decisions,
+    GroupCurves,
+    SettingCurve,
     Spread,
+    StripRow,
+    Values,
     confusion_matrix,
     decision_map,
     durations,
     fitted_curve,
+    group_curves,
+    heat_map,
     learning_curves,
+    map_grid,
+    parallel_coordinates,
+    performance_profile,
     png,
     predicted_vs_true,
     random_networks,
+    sensitivity,
+    strip,
+    time_to_target,
+    tuning_budget,
     value_map,
+    value_map_grid,
     weights,
 )
 
@@ -52,6 +67,8 @@ def spread(*tensors: np.ndarray) -> Spread:
     return Spread(np.stack(counts), np.array([t.mean() for t in tensors]), np.array([t.std() for t in tensors]))
 
 
+EPOCHS = np.arange(1, 6)
+NONE = (np.nan, np.nan)
 NORMAL, EVEN = 0.2 * np.random.default_rng(1).standard_normal((2, 5000)).clip(-4, 4), np.linspace(-1, 1, 90)
 
 
@@ -75,6 +92,34 @@ FIGURES: dict[str, Callable[[str], Figure]] = {
     "weights": lambda name: weights(
         [name, "b"], np.stack([EDGES, EDGES]), spread(NORMAL[0], EVEN), spread(NORMAL[1], EVEN), name
     ),
+    "group_curves": lambda name: group_curves(
+        [GroupCurves(f"{name}{k}", [(EPOCHS, k / EPOCHS)] * 2, [(EPOCHS, 2 * k / EPOCHS)]) for k in (1, 2)], name, name
+    ),
+    "strip": lambda name: strip(
+        [StripRow(name, [1.0, 2.0, np.nan, np.nan]), StripRow("b", [3.0])], name, [(1.5, -9.0, 9.0), (3.0, *NONE)],
+        title=name,
+    ),
+    "sensitivity": lambda name: sensitivity(
+        [SettingCurve(name, [1.0, 10.0, 100.0], [1.0, 0.5, np.nan])], name, name, title=name
+    ),
+    "heat_map": lambda name: heat_map(
+        [name, "b"], [name, "c", "d"], np.array([[1, 2], [3, np.nan], [0.01, 0.1]]), name, name, name, title=name
+    ),
+    "parallel_coordinates": lambda name: parallel_coordinates(
+        {name: [name, "b"], "optim.lr": ["0.1", "1"], "model.width": ["8", "9"]}, [1.0, np.nan], name, title=name
+    ),
+    "map_grid": lambda name: map_grid(
+        [Decisions(name, GRID, GRID, (PLANE > 0).astype(int), None, {"train": (POINTS, CODES)})] * 3,
+        [name, "b"], [name, "x2"], name,
+    ),
+    "value_map_grid": lambda name: value_map_grid(
+        [Values(name, GRID, GRID, PLANE, {"test": (POINTS, SUM)})] * 2, name, [name, "x2"], name
+    ),
+    "performance_profile": lambda name: performance_profile(
+        [name, "b"], np.array([1.0, 2.0, 4.0]), np.array([[0.5, 0.5, 1.0], [0.5, 1.0, 1.0]]), name, name
+    ),
+    "time_to_target": lambda name: time_to_target([name, "b"], [[10, np.inf], [np.nan]], name, name, name),
+    "tuning_budget": lambda name: tuning_budget([name, "b"], np.array([[3.0, 2.0], [4.0, np.nan]]), name, title=name),
     "weights_of_one_number": lambda name: weights([name], EDGES[None], spread(EVEN[:1]), spread(EVEN[5:6]), name),
 }  # fmt: skip
 

@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from tensorboard.backend.event_processing import plugin_event_accumulator
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG as END
+from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG as START
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 from torch import nn
 
@@ -110,17 +116,102 @@ def test_start_fresh_run_file_lies_in_the_folder_and_holds_config_and_graph_at_o
     assert read(tmp_path).Tags()["graph"]
 
 
-def test_layout_first_scalars_one_chart_a_metric_with_its_splits(tmp_path: Path) -> None:
+def test_layout_first_scalars_charts_of_both_splits_and_of_each_alone(tmp_path: Path) -> None:
     logger = started(tmp_path)
     for step in (1, 2):
         logger.scalars(step, {"train/loss": 1, "valid/loss": 1, "train/f.1": 1, "valid/f.1": 1, "optim/lr": 1}, 0.0)
     logger.close()
     (event,) = read(tmp_path).Tensors("custom_scalars__config__")
-    (category,) = Layout.FromString(make_ndarray(event.tensor_proto).item()).category
-    assert {chart.title: list(chart.multiline.tag) for chart in category.chart} == {
+    both, alone = Layout.FromString(make_ndarray(event.tensor_proto).item()).category
+    assert {chart.title: list(chart.multiline.tag) for chart in both.chart} == {
         "loss": ["^train/loss$", "^valid/loss$"],
         "f.1": [r"^train/f\.1$", r"^valid/f\.1$"],
     }
+    assert [(chart.title, list(chart.multiline.tag)) for chart in alone.chart] == [
+        ("valid/loss", ["^valid/loss$"]),
+        ("valid/f.1", [r"^valid/f\.1$"]),
+        ("train/loss", ["^train/loss$"]),
+        ("train/f.1", [r"^train/f\.1$"]),
+    ]
+
+
+def test_layout_no_validation_split_no_chart_of_it(tmp_path: Path) -> None:
+    logger = started(tmp_path)
+    logger.scalars(1, {"train/loss": 1.0}, 0.0)
+    logger.close()
+    (event,) = read(tmp_path).Tensors("custom_scalars__config__")
+    categories = Layout.FromString(make_ndarray(event.tensor_proto).item()).category
+    assert [[chart.title for chart in category.chart] for category in categories] == [["loss"], ["train/loss"]]
+
+
+def hparams_of(folder: Path, tag: str = START) -> list[HParamsPluginData]:
+    """What every event of a tag holds, withdrawn or not, as TensorBoard's own protos read it."""
+    files = sorted(folder.glob("events*"))
+    values = [v for path in files for event in EventFileLoader(str(path)).Load() for v in event.summary.value]
+    contents = [value.metadata.plugin_data.content for value in values if value.tag == tag]
+    return [HParamsPluginData.FromString(content) for content in contents]
+
+
+def test_hparams_fresh_run_settings_are_in_the_runs_own_file_at_once(tmp_path: Path) -> None:
+    started(tmp_path, {"seed": 3, "optim": {"_target_": "torch.optim.SGD", "lr": 0.5, "nesterov": True}, "name": "x"})
+    (content,) = hparams_of(tmp_path)
+    kinds = {key: (value.WhichOneof("kind")) for key, value in content.session_start_info.hparams.items()}
+    assert kinds == {
+        "seed": "number_value",
+        "optim": "string_value",
+        "optim.lr": "number_value",
+        "optim.nesterov": "bool_value",
+    }
+    assert abs(content.session_start_info.start_time_secs - time.time()) < 60
+    assert read(tmp_path).PluginTagToContent("hparams").keys() == {START}
+    assert [path for path in tmp_path.rglob("*") if path.is_dir()] == []
+
+
+def test_hparams_resumed_run_settings_are_still_there_and_once(tmp_path: Path) -> None:
+    for resumed_at in (None, 10, 10, 20):
+        started(tmp_path, {"seed": 3}, resumed_at=resumed_at).close()
+    assert len(hparams_of(tmp_path)) == 1
+    assert len(read(tmp_path).Tensors(START)) == 1
+
+
+def test_hparams_first_process_had_no_disk_the_second_writes_them(tmp_path: Path) -> None:
+    started(tmp_path, {"seed": 3}, resumed_at=10).close()
+    assert len(read(tmp_path).Tensors(START)) == 1
+
+
+def test_hparams_run_that_begins_anew_settings_are_there_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        started(tmp_path, {"seed": 3}).close()
+    # Of the two readers only the dashboard's withdraws tensors.
+    assert len(plugin_event_accumulator.EventAccumulator(str(tmp_path)).Reload().Tensors(START)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("completed", [STATUS_SUCCESS]),
+        ("early_stopped", [STATUS_SUCCESS]),
+        ("diverged", [STATUS_FAILURE]),
+        ("failed", [STATUS_FAILURE]),
+        ("interrupted", []),
+        ("preempted", []),
+    ],
+)
+def test_end_status_is_recorded_unless_the_run_can_be_resumed(tmp_path: Path, status: str, expected: list[int]) -> None:
+    logger = started(tmp_path)
+    logger.scalars(10, {"train/loss": 1.0}, 0.0)
+    logger.end(status)
+    logger.close()
+    assert [content.session_end_info.status for content in hparams_of(tmp_path, END)] == expected
+    second = started(tmp_path, resumed_at=10)
+    second.end("completed")
+    second.close()
+    found = [content.session_end_info.status for content in hparams_of(tmp_path, END)]
+    assert found == (expected or [STATUS_SUCCESS])
+
+
+def test_end_before_start_is_harmless() -> None:
+    TensorBoard().end("failed")
 
 
 def test_config_hostile_values_the_shown_page_holds_them_as_text(tmp_path: Path) -> None:
@@ -238,6 +329,32 @@ def test_start_resumed_points_that_never_reached_the_disk_are_written_again(tmp_
     history = [(step, {"train/loss": float(step)}) for step in (10, 20, 30)]
     started(tmp_path, resumed_at=30, history=history).close()
     assert sorted(points(tmp_path, "train/loss")) == [(10, 10.0), (20, 20.0), (30, 30.0)]
+
+
+def test_resumed_run_what_is_logged_again_at_its_last_step_is_not_doubled(tmp_path: Path) -> None:
+    """A process that was killed while it drew the figures has logged test metrics and some of the figures."""
+    content, width, height = png(confusion_matrix(np.eye(2, dtype=int), ["a", "b"], "a run"))
+    for resumed_at in (None, 10):
+        logger = started(tmp_path, resumed_at=resumed_at)
+        if resumed_at is None:
+            logger.scalars(10, {"train/loss": 1.0}, 0.0)
+        logger.scalars(10, {"test/loss": 2.0}, 0.0)
+        logger.media(10, "figures/confusion", Image(content, width, height))
+        logger.media(10, "weights", Histogram(np.arange(3.0)))
+        logger.close()
+    assert points(tmp_path, "test/loss") == [(10, 2.0)]
+    assert len(read(tmp_path).Images("figures/confusion")) == len(read(tmp_path).Tensors("weights")) == 1
+
+
+def test_resumed_run_points_that_an_earlier_resume_withdrew_are_written_again(tmp_path: Path) -> None:
+    # The second process withdraws step 20 and loses its own; the third knows it from the history alone.
+    for resumed_at, steps in ((None, (10, 20)), (10, ()), (20, (30,))):
+        history = [(step, {"train/loss": float(step)}) for step in (10, 20) if step <= (resumed_at or 0)]
+        logger = started(tmp_path, resumed_at=resumed_at, history=history)
+        for step in steps:
+            logger.scalars(step, {"train/loss": float(step)}, 0.0)
+        logger.close()
+    assert points(tmp_path, "train/loss") == [(10, 10.0), (20, 20.0), (30, 30.0)]
 
 
 def test_close_without_start_or_twice_is_harmless(tmp_path: Path) -> None:

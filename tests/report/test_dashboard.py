@@ -1,7 +1,6 @@
 """TensorBoard as users get it: a real process, real requests, a real browser."""
 
 import json
-import re
 import shutil
 import signal
 import socket
@@ -9,8 +8,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +17,6 @@ from torch import nn
 
 from nnlab.figure import confusion_matrix, png
 from nnlab.logger import Histogram, Image, Run, TensorBoard
-
-SERVE = """
-import sys
-from pathlib import Path
-from nnlab.report.dashboard import serve
-
-port = None if sys.argv[2] == "next" else int(sys.argv[2])
-try:
-    code = serve(Path(sys.argv[1]), port)
-except ValueError as error:
-    print(error)
-    code = 2
-print(sorted({"torch", "tensorflow", "hydra"} & set(sys.modules)))
-sys.exit(code)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,22 +35,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             logger.media(step, "figures/confusion", picture)
         logger.close()
     return folder
-
-
-@contextmanager
-def dashboard(folder: Path, port: str = "0") -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The process and the address that it printed."""
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(folder), port], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.fullmatch(r"TensorBoard on (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)\n", line)
-            assert found, line
-            yield process, found[1]
-        finally:
-            process.kill()
 
 
 def get(address: str) -> Any:
@@ -91,7 +57,7 @@ def children(process_id: int) -> list[int]:
 
 @pytest.mark.parametrize("fast", [True, False], ids=["data server", "no data server"])
 def test_dashboard_run_with_everything_is_served_and_ends_without_leaving_a_child(
-    runs: Path, fast: bool, monkeypatch: pytest.MonkeyPatch
+    runs: Path, dashboard: Any, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not fast:
         monkeypatch.setenv("TENSORBOARD_DATA_SERVER_BINARY", shutil.which("false") or "")
@@ -100,7 +66,7 @@ def test_dashboard_run_with_everything_is_served_and_ends_without_leaving_a_chil
         assert {run: sorted(found) for run, found in tags.items()} == {"first": ["train/loss", "valid/loss"]}
         served = get_until(address + "data/plugin/scalars/scalars?run=first&tag=train/loss", "-40")
         assert [(step, value) for _, step, value in served] == [(10, 10), (20, -20), (30, -30), (40, -40)]
-        (category,) = get(address + "data/plugin/custom_scalars/layout")["category"]
+        (category, _) = get(address + "data/plugin/custom_scalars/layout")["category"]
         assert category["chart"][0]["multiline"]["tag"] == ["^train/loss$", "^valid/loss$"]
         assert "figures/confusion" in get(address + "data/plugin/images/tags")["first"]
         assert "weights/0.weight" in get(address + "data/plugin/histograms/tags")["first"]
@@ -118,12 +84,14 @@ def test_dashboard_run_with_everything_is_served_and_ends_without_leaving_a_chil
         assert not [child for child in helpers if Path(f"/proc/{child}").exists()]
 
 
-def test_dashboard_second_one_takes_the_next_port_and_both_listen_on_this_machine_alone(runs: Path) -> None:
+def test_dashboard_second_one_takes_the_next_port_and_both_listen_on_this_machine_alone(
+    runs: Path, dashboard: Any
+) -> None:
     with dashboard(runs, "next") as (first, address), dashboard(runs, "next") as (second, other):
         ports = [int(url.rstrip("/").rpartition(":")[2]) for url in (address, other)]
         assert 6006 <= ports[0] < ports[1]
         taken = subprocess.run(
-            [sys.executable, "-c", SERVE, str(runs), str(ports[0])], capture_output=True, text=True, timeout=30
+            [sys.executable, "-c", dashboard.code, str(runs), str(ports[0])], capture_output=True, text=True, timeout=30
         )
         assert taken.returncode == 2
         assert taken.stdout.startswith(f"dashboard: port {ports[0]} is taken; choose another")
@@ -169,7 +137,9 @@ def test_dashboard_nothing_to_show_or_bad_port_is_refused(
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_dashboard_in_a_browser_shows_a_card_for_each_curve_picture_and_histogram(runs: Path, chromium: Any) -> None:
+def test_dashboard_in_a_browser_shows_a_card_for_each_curve_picture_and_histogram(
+    runs: Path, dashboard: Any, chromium: Any
+) -> None:
     cards = {f'title="{tag}"' for tag in ("train/loss", "valid/loss", "figures/confusion", "weights/0.weight")}
     charts = {"train and valid", "train/loss", "valid/loss"}
     with dashboard(runs) as (_, address):

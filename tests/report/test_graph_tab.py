@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from google.protobuf import text_format
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -35,7 +36,7 @@ def test_graph_tab_of_a_written_folder_serves_every_node_and_line(tmp_path, monk
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
-            served = text_when_ready(f"{address}data/plugin/graphs/graph?run=.")
+            served = text_when_ready(f"{address}data/plugin/graphs/graph?run={Path(folder).name}")
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=10)
         finally:

@@ -35,9 +35,9 @@ def test_table_says_what_differs_how_sure_it_is_and_what_is_missing(compared):
     assert layout(compared(RUNS), "table").splitlines() == [
         "valid/loss of 7 runs in 2 groups; less is better",
         "",
-        "optim  n  valid/loss   95 % interval  median  test/loss  steps    s  diverged",
-        "adam   3       0.110  0.085 to 0.135    0.11          -     20  0.2",
-        "sgd    3       0.240  0.141 to 0.339    0.24          -     20  0.2    1 of 4",
+        "optim  n  valid/loss   95 % interval  median  test/loss  steps   time  diverged",
+        "adam   3       0.110  0.085 to 0.135    0.11          -     20  0.2 s",
+        "sgd    3       0.240  0.141 to 0.339    0.24          -     20  0.2 s    1 of 4",
         "",
         "optim=adam is better than optim=sgd in valid/loss by 0.130 "
         "(95 % interval 0.040 to 0.220, paired over 3 seeds)",
@@ -48,8 +48,8 @@ def test_table_says_what_differs_how_sure_it_is_and_what_is_missing(compared):
 
 def test_table_with_a_target_has_times_and_who_reached_it(compared):
     lines = layout(compared(RUNS, target=0.12), "table").splitlines()
-    assert re.split(r"  +", lines[2])[-4:] == ["steps to 0.12", "s to 0.12", "reached", "diverged"]
-    assert re.split(r"  +", lines[3])[-3:] == ["20", "0.2", "3 of 3"]
+    assert re.split(r"  +", lines[2])[-4:] == ["steps to 0.12", "time", "reached", "diverged"]
+    assert re.split(r"  +", lines[3])[-3:] == ["20", "0.2 s", "3 of 3"]
     assert re.split(r"  +", lines[4])[-4:] == ["never", "never", "0 of 4", "1 of 4"]
 
 

@@ -46,11 +46,7 @@ def decision_map(
     margins = Margins(top=0.1, beside=2.7)
     figure, (axes,) = panels(1, title, width=4.2, height=4.2, margins=margins)
     num_classes = len(class_names)
-    strength = np.full(codes.shape, 0.4) if confidence is None else _strength(confidence, num_classes)
-    _paint(axes, x, y, codes, strength)
-    for name, (inputs, target) in splits.items():
-        rows = thinned(len(inputs))
-        _scatter(axes, name, inputs[rows], target[rows], num_classes)
+    draw_decisions(axes, x, y, codes, confidence, splits, num_classes)
     label_plane(axes, x, y, input_names)
     handles: list[Artist] = [Patch(facecolor=class_color(code)) for code in range(num_classes)]
     handles += [marker_key(name, INK) for name in splits]
@@ -60,6 +56,35 @@ def decision_map(
     if confidence is not None:
         _confidence_bar(figure, axes, num_classes)
     return figure
+
+
+def draw_decisions(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    codes: np.ndarray,
+    confidence: np.ndarray | None,
+    splits: Splits,
+    num_classes: int,
+    marker_scale: float = 1.0,
+) -> None:
+    """Draw one map into axes; arguments as above.
+
+    Args:
+        axes: the axes.
+        x: shape [X].
+        y: shape [Y].
+        codes: shape [Y, X].
+        confidence: shape [Y, X] or None.
+        splits: at most 2,000 rows of each are drawn.
+        num_classes: C.
+        marker_scale: how large the points are, compared to a map that stands alone.
+    """
+    strength = np.full(codes.shape, 0.4) if confidence is None else _strength(confidence, num_classes)
+    _paint(axes, x, y, codes, strength)
+    for name, (inputs, target) in splits.items():
+        rows = thinned(len(inputs))
+        _scatter(axes, name, inputs[rows], target[rows], num_classes, marker_scale)
 
 
 def label_plane(axes: Axes, x: np.ndarray, y: np.ndarray, input_names: Sequence[str]) -> None:
@@ -98,11 +123,14 @@ def _paint(axes: Axes, x: np.ndarray, y: np.ndarray, codes: np.ndarray, strength
     axes.imshow(picture, origin="lower", extent=extent(x, y), aspect="auto", interpolation="nearest")
 
 
-def _scatter(axes: Axes, split: str, inputs: np.ndarray, target: np.ndarray, num_classes: int) -> None:
+def _scatter(
+    axes: Axes, split: str, inputs: np.ndarray, target: np.ndarray, num_classes: int, marker_scale: float
+) -> None:
+    size = marker_scale * marker_size(len(inputs))
     # One line of markers for each class is several times faster than a collection of single points.
     for code in range(num_classes):
         rows = inputs[target == code]
-        axes.plot(rows[:, 0], rows[:, 1], **marker_style(split, marker_size(len(inputs)), class_color(code)))
+        axes.plot(rows[:, 0], rows[:, 1], **marker_style(split, size, class_color(code)))
 
 
 def _confidence_bar(figure: Figure, axes: Axes, num_classes: int) -> None:

@@ -14,13 +14,14 @@ HEADING = 0.62
 
 @dataclass(frozen=True)
 class Margins:
-    """Space around each panel for its labels, and at the figure's right edge, in inches."""
+    """Space around each panel for its labels, and at the figure's right and lower edges, in inches."""
 
     left: float = 0.75
     right: float = 0.2
     bottom: float = 0.55
     top: float = 0.35
     beside: float = 0.0
+    below: float = 0.0
 
 
 def panels(
@@ -52,7 +53,7 @@ def panels(
     cell_width = margins.left + width + margins.right
     cell_height = margins.top + height + margins.bottom
     total_width = columns * cell_width + margins.beside
-    total_height = rows * cell_height + heading
+    total_height = rows * cell_height + heading + margins.below
     figure = Figure(figsize=(total_width, total_height), facecolor="white")
     figure.text(
         0.15 / total_width,
@@ -67,7 +68,7 @@ def panels(
     for index in range(num):
         row, column = divmod(index, columns)
         left = column * cell_width + margins.left
-        bottom = (rows - 1 - row) * cell_height + margins.bottom
+        bottom = (rows - 1 - row) * cell_height + margins.bottom + margins.below
         box = (left / total_width, bottom / total_height, width / total_width, height / total_height)
         axes.append(_plain(figure.add_axes(box)))
     return figure, axes
@@ -82,6 +83,17 @@ def note(figure: Figure, text: str) -> None:
     """Put a remark on the line below the heading."""
     x, y = second_line(figure)
     figure.text(x, y, text, fontsize=9, color=MUTED, va="top")
+
+
+def size_of(figure: Figure, axes: Axes) -> tuple[float, float]:
+    """Width and height of a panel in inches."""
+    box = axes.get_position()
+    return box.width * figure.get_figwidth(), box.height * figure.get_figheight()
+
+
+def say(axes: Axes, text: str) -> None:
+    """Put a remark in the middle of a panel in which nothing can be drawn."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED, fontsize=10)
 
 
 def _plain(axes: Axes) -> Axes:

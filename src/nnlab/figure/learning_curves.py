@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-from nnlab.figure.layout import panels, second_line
+from nnlab.figure.layout import panels, say, second_line
 from nnlab.figure.palette import BLUE, INK, MUTED, ORANGE
+from nnlab.figure.scale import decades, drawable, log_scale, whole_numbers
 from nnlab.figure.text import legend, literal
 
 #: metrics of which less is better and whose orders of magnitude matter
@@ -45,10 +45,11 @@ def learning_curves(
     epoch = np.asarray(history["epoch"], dtype=float)
     figure, axes = panels(len(metrics), title, width=3.6 if len(metrics) > 1 else 5.0, height=2.5)
     for panel, metric in zip(axes, metrics, strict=True):
-        lines = {split: _finite(history[f"{split}/{metric}"]) for split in _COLORS if f"{split}/{metric}" in history}
+        lines = {split: drawable(history[f"{split}/{metric}"]) for split in _COLORS if f"{split}/{metric}" in history}
         _draw(panel, metric, epoch, lines, best_epoch)
-        if metric in log_metrics and _decades(lines) > 1:
-            _log_scale(panel, _decades(lines))
+        num_decades = decades(np.concatenate(list(lines.values())))
+        if metric in log_metrics and num_decades > 1:
+            log_scale(panel, "y", num_decades)
     splits = [split for split in _COLORS if any(f"{split}/{metric}" in history for metric in metrics)]
     _legend(figure, splits, best_epoch)
     return figure
@@ -57,26 +58,6 @@ def learning_curves(
 def _metrics(history: Mapping[str, Sequence[float]]) -> list[str]:
     parts = [column.partition("/") for column in history]
     return list(dict.fromkeys(metric for split, _, metric in parts if split in _COLORS and metric))
-
-
-def _finite(values: Sequence[float]) -> np.ndarray:
-    column = np.asarray(values, dtype=float)
-    # beyond 1e100 matplotlib overflows when it puts a margin around logarithms
-    return np.where(abs(column) < 1e100, column, np.nan)
-
-
-def _decades(lines: Mapping[str, np.ndarray]) -> float:
-    """How many powers of ten the values span; 0 where a logarithm is not defined."""
-    values = np.concatenate(list(lines.values()))
-    values = values[np.isfinite(values)]
-    return float(np.log10(values.max()) - np.log10(values.min())) if values.size and values.min() > 0 else 0.0
-
-
-def _log_scale(axes: Axes, decades: float) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,), numticks=9))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _draw(axes: Axes, metric: str, epoch: np.ndarray, lines: Mapping[str, np.ndarray], best_epoch: int | None) -> None:
@@ -91,13 +72,9 @@ def _draw(axes: Axes, metric: str, epoch: np.ndarray, lines: Mapping[str, np.nda
             epoch, values, color=_COLORS[split], linewidth=1.6, marker="o", markersize=3.5, markevery=marked.tolist()
         )
     if not any(np.isfinite(values).any() for values in lines.values()):
-        axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", color=MUTED, fontsize=10)
+        say(axes, "no finite value")
         axes.set_yticks([])
-    low, high = epoch.min(), epoch.max()
-    margin = 0.5 if low == high else 0.02 * (high - low)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True) if low < high else FixedLocator([low]))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_xlim(low - margin, high + margin)
+    whole_numbers(axes, float(epoch.min()), float(epoch.max()))
     if best_epoch is not None:
         axes.axvline(best_epoch, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         _mark_best(axes, epoch, lines, best_epoch)

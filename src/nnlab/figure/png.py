@@ -1,6 +1,9 @@
 """A figure as an encoded picture."""
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,6 +22,15 @@ def png(figure: Figure, dpi: int = 110) -> tuple[bytes, int, int]:
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     file = io.BytesIO()
-    canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    with foreign_letters():
+        canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
     width, height = canvas.get_width_height()
     return file.getvalue(), width, height
+
+
+@contextmanager
+def foreign_letters() -> Iterator[None]:
+    """Let letters that the typeface does not have be drawn as boxes, which tell it well enough without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        yield

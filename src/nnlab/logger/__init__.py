@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 from nnlab.logger.base import Histogram, Image, Logger, Media, Run
 
 if TYPE_CHECKING:
+    from nnlab.logger.mlflow import MLflow
     from nnlab.logger.tensorboard import TensorBoard
 
-__all__ = ["Histogram", "Image", "Logger", "Media", "Run", "TensorBoard"]
+__all__ = ["Histogram", "Image", "Logger", "MLflow", "Media", "Run", "TensorBoard"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from nnlab.logger.tensorboard import TensorBoard
 
         return TensorBoard
+    if name == "MLflow":
+        from nnlab.logger.mlflow import MLflow
+
+        return MLflow
     raise AttributeError(f"module 'nnlab.logger' has no attribute {name!r}")

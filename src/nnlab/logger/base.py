@@ -1,13 +1,15 @@
-"""What every logger offers: four methods."""
+"""What every logger offers: four methods, and two more for those that need them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
+
+if TYPE_CHECKING:  # event files are also written where torch is not wanted
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Run:
 
     folder: Path
     config: Mapping[str, Any]
-    model: nn.Module
+    model: "nn.Module"
     resumed_at: int | None = None
     history: Sequence[tuple[int, Mapping[str, float]]] = ()
 
@@ -71,6 +73,14 @@ class Logger(ABC):
 
     def sync(self) -> None:  # noqa: B027 - a logger without files has nothing to bring to safety
         """Bring to the disk, durably, what was recorded so far; a checkpoint is about to point behind it."""
+
+    def end(self, status: str) -> None:  # noqa: B027 - a logger that records no status has nothing to do
+        """Record how the run ended; it comes at most once, before ``close``.
+
+        Args:
+            status: as in ``result.json``: ``completed``, ``early_stopped``, ``diverged``, ``failed``, or, for a run
+                that can be resumed, ``interrupted`` or ``preempted``.
+        """
 
     @abstractmethod
     def close(self) -> None:

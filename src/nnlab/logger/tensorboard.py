@@ -1,9 +1,9 @@
 """Event files for TensorBoard, written without a second thread and without TensorFlow."""
 
-import re
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, final
+from pathlib import Path
+from typing import final
 
 import numpy as np
 import yaml
@@ -11,15 +11,15 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_STRING
-from tensorboard.plugins.custom_scalar import metadata as custom_scalar
-from tensorboard.plugins.custom_scalar.layout_pb2 import Category, Chart, Layout, MultilineChartContent
+from tensorboard.compat.proto.types_pb2 import DT_DOUBLE
 from tensorboard.plugins.histogram import metadata as histogram
-from tensorboard.plugins.text import metadata as text
 
+from nnlab.logger import custom_scalars, hparams
 from nnlab.logger.base import Histogram, Image, Logger, Media, Run
 from nnlab.logger.event_file import EventFile, read_events
+from nnlab.logger.hyperparameters import hyperparameters
 from nnlab.logger.module_graph import module_graph
+from nnlab.logger.text_summary import text_summary
 
 FLUSH_EVERY_S = 2.0
 NUM_BUCKETS = 30  # as tensorboard's own histogram summary has
@@ -27,31 +27,35 @@ NUM_BUCKETS = 30  # as tensorboard's own histogram summary has
 
 @final
 class TensorBoard(Logger):
-    """Writes scalars, histograms, pictures, the config and the model's graph for TensorBoard.
+    """Writes scalars, histograms, pictures, the config, the settings and the model's graph for TensorBoard.
 
     The event file lies in the run's folder itself. Train and valid values of one metric share a chart on the Custom
-    Scalars tab. What an earlier process logged after the step that a resumed run goes on from is withdrawn (by a
-    session start, TensorFlow's way), so that no point is shown twice.
+    Scalars tab, and each has one that lays all runs over each other; the HParams tab has a row for the run. What an
+    earlier process logged after the step that a resumed run goes on from is withdrawn (by a session start, TensorFlow's
+    way), and what it logged until then is not logged again, so that no point is shown twice.
     """
 
     def __init__(self) -> None:
         self._run: Run | None = None
         self._events: EventFile | None = None
+        self._there: set[tuple[int, str]] = set()
         self._layout_written = False
+        self._last_step = 0
 
     def start(self, run: Run) -> None:
-        """Make the event file; a fresh run's config and graph are in it at once.
+        """Make the event file; a fresh run's config, settings and graph are in it at once.
 
         A resumed run withdraws what the earlier process logged after the step that it goes on from, and logs again
         what of the evaluations until then did not reach the disk.
         """
-        there = {event.step for event in read_events(run.folder) if _has_scalars(event)} if run.history else set()
+        resumed_at = -1 if run.resumed_at is None else run.resumed_at
+        self._there = {(step, tag) for step, tag in _logged(run.folder) if step <= resumed_at}
         self._run, self._events = run, EventFile(run.folder, FLUSH_EVERY_S)
-        self._layout_written = False
-        self._open_session(step=0 if run.resumed_at is None else run.resumed_at + 1)
+        self._last_step = max(0, resumed_at)
+        self._layout_written = self._has_logged(custom_scalars.TAG)
+        self._open_session(step=resumed_at + 1)
         for step, scalars in run.history:
-            if step not in there:
-                self.scalars(step, scalars, time.time())
+            self.scalars(step, scalars, time.time())
         self._events.flush()
 
     def sync(self) -> None:
@@ -60,16 +64,27 @@ class TensorBoard(Logger):
             self._events.flush(durably=True)
 
     def scalars(self, step: int, values: Mapping[str, float], time_s: float) -> None:
-        """Record named numbers at one step, as a single event."""
+        """Record named numbers at one step, as a single event; those that an earlier process recorded are left out."""
+        self._last_step = max(self._last_step, step)
+        new = {tag: value for tag, value in values.items() if (step, tag) not in self._there}
         # A trace's own numbers may come before the first evaluation, and have no charts of two lines.
-        if not self._layout_written and any(tag.startswith(("train/", "valid/")) for tag in values):
+        if not self._layout_written and any(tag.startswith(("train/", "valid/")) for tag in new):
             self._layout_written = True
-            self._write_summary(step, [_layout(values)])
-        self._write_summary(step, [Summary.Value(tag=tag, simple_value=x) for tag, x in values.items()], time_s)
+            self._write_summary(step, [custom_scalars.run_layout(new)])
+        if new:
+            self._write_summary(step, [Summary.Value(tag=tag, simple_value=x) for tag, x in new.items()], time_s)
 
     def media(self, step: int, tag: str, item: Media) -> None:
-        """Record a histogram (of the finite values) or a picture."""
-        self._write_summary(step, [_histogram(tag, item.values) if isinstance(item, Histogram) else _image(tag, item)])
+        """Record a histogram (of the finite values) or a picture, unless an earlier process has."""
+        if (step, tag) not in self._there:
+            value = _histogram(tag, item.values) if isinstance(item, Histogram) else _image(tag, item)
+            self._write_summary(step, [value])
+
+    def end(self, status: str) -> None:
+        """Record how the run ended, unless it can be resumed."""
+        value = hparams.session_end(status, time.time())
+        if value is not None and self._events is not None and not self._has_logged(hparams.END_TAG):
+            self._write_summary(self._last_step, [value])
 
     def close(self) -> None:
         """Write what is still held back."""
@@ -89,41 +104,27 @@ class TensorBoard(Logger):
         # needs one as well, or the one that a resumed run writes would be the first.
         session = SessionLog(status=SessionLog.START)
         self._events.write(Event(wall_time=time.time(), step=step, session_log=session))
-        self._write_summary(step, [_config(self._run.config)])
+        config = yaml.safe_dump(dict(self._run.config), sort_keys=False, allow_unicode=True)
+        self._write_summary(step, [text_summary("config", config.splitlines())])
+        if not self._has_logged(hparams.START_TAG):
+            settings = hyperparameters(self._run.config)
+            self._write_summary(step, [hparams.session_start(settings, time.time())])
         if step == 0:
             graph = module_graph(self._run.model)
             self._events.write(Event(wall_time=time.time(), graph_def=graph.SerializeToString()))
 
-
-def _has_scalars(event: Event) -> bool:
-    return any(value.tag == "train/loss" for value in event.summary.value)
-
-
-def _layout(tags: Iterable[str]) -> Summary.Value:
-    """Custom Scalars: a chart for each metric, its train and valid values together."""
-    charts: dict[str, list[str]] = {}
-    for tag in tags:
-        split, _, metric = tag.partition("/")
-        if split in ("train", "valid"):
-            charts.setdefault(metric, []).append(f"^{re.escape(tag)}$")
-    chart = [Chart(title=metric, multiline=MultilineChartContent(tag=lines)) for metric, lines in charts.items()]
-    layout = Layout(category=[Category(title="train and valid", chart=chart)])
-    return Summary.Value(
-        tag=custom_scalar.CONFIG_SUMMARY_TAG,
-        metadata=custom_scalar.create_summary_metadata(),
-        tensor=TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()]),
-    )
+    def _has_logged(self, tag: str) -> bool:
+        return any(found == tag for _, found in self._there)
 
 
-def _config(config: Mapping[str, Any]) -> Summary.Value:
-    """The config as YAML. Markdown shows indented lines as they are: no value can end the block or become HTML."""
-    lines = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).splitlines()
-    metadata = text.create_summary_metadata(display_name=None, description=None)
-    metadata.data_class = DATA_CLASS_TENSOR
-    markdown = "\n".join(f"    {line}" for line in lines)
-    return Summary.Value(
-        tag="config", metadata=metadata, tensor=TensorProto(dtype=DT_STRING, string_val=[markdown.encode()])
-    )
+def _logged(folder: Path) -> set[tuple[int, str]]:
+    """The steps and tags of what is in a folder's event files and was not withdrawn."""
+    found: set[tuple[int, str]] = set()
+    for event in read_events(folder):
+        if event.session_log.status == SessionLog.START:
+            found = {(step, tag) for step, tag in found if step < event.step}
+        found |= {(event.step, value.tag) for value in event.summary.value}
+    return found
 
 
 def _histogram(tag: str, values: np.ndarray) -> Summary.Value:

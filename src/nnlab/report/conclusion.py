@@ -11,6 +11,7 @@ from nnlab.report.layouts import layout
 
 log = logging.getLogger("nnlab")
 
+_EVENTS = "events.out.tfevents.*"
 PAGE_FILE, TABLE_FILE, FIGURES = "comparison.html", "comparison.csv", "figures"
 
 
@@ -43,4 +44,17 @@ def _written(folder: Path, found: Compared) -> list[str]:
     command = f"nnlab compare {shlex.quote(str(folder))} --html {shlex.quote(str(folder / PAGE_FILE))}"
     written = write(found, folder / PAGE_FILE, folder / FIGURES, command)
     paths = [f"  {what:<10} {shlex.quote(str(path))}" for what, path in written.paths.items()]
+    aggregates = _aggregated(folder, found)
+    paths += [f"  {'groups':<10} nnlab dashboard {shlex.quote(str(aggregates))}"] if aggregates is not None else []
     return [*(f"note: {problem}" for problem in written.problems), *paths]
+
+
+def _aggregated(folder: Path, found: Compared) -> Path | None:
+    """A run of events for each group, where the members have events too: hundreds of them are more than a page shows."""
+    if len(found.runs) < 2 or not any(next(run.folder.glob(_EVENTS), None) for run in found.runs):
+        return None
+    from nnlab.report.aggregate import AGGREGATE, write_aggregates
+
+    metrics = [column for column in found.runs[0].columns if column.startswith(("train/", "valid/"))]
+    write_aggregates(folder, [row.group for row in found.comparison.rows], metrics)
+    return folder / AGGREGATE

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from nnlab.logger.event_file import PATTERN
+
 if TYPE_CHECKING:
     from tensorboard.program import WerkzeugServer
 
@@ -36,8 +38,8 @@ def serve(folder: Path, port: int | None) -> int:
     _check(folder)
     if port is not None and not 0 <= port < 65536:
         raise ValueError(f"dashboard: expected a port from 0 to 65535, found {port}")
-    with _signals() as (stop, received), _data_server(folder) as address:
-        server = _launch(folder, port, address)
+    with _signals() as (stop, received), _with_names(folder.resolve()) as top, _data_server(top) as address:
+        server = _launch(top, port, address)
         print(f"TensorBoard on {server.get_url()} (Ctrl-C ends it)", flush=True)
         stop.wait()
         server.shutdown()
@@ -49,8 +51,8 @@ def _check(folder: Path) -> None:
     advice = "`nnlab train 'logger=[tensorboard]'` makes a run that has some, under outputs/"
     if not folder.is_dir():
         raise ValueError(f"dashboard: expected a folder of runs, found nothing at {folder}; {advice}")
-    if next(folder.rglob("events.out.tfevents.*"), None) is None:
-        raise ValueError(f"dashboard: {folder} holds no event files (events.out.tfevents.*); {advice}")
+    if next(folder.rglob(PATTERN), None) is None:
+        raise ValueError(f"dashboard: {folder} holds no event files ({PATTERN}); {advice}")
 
 
 @contextmanager
@@ -68,6 +70,20 @@ def _signals() -> Iterator[tuple[threading.Event, list[int]]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _with_names(folder: Path) -> Iterator[Path]:
+    """The folder, or one that only links to it, if event files lie in it directly.
+
+    TensorBoard calls the run of the folder that it is given ``.``, and finds no metrics for it on the HParams tab.
+    """
+    if next(folder.glob(PATTERN), None) is None or not folder.name:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="nnlab-dashboard-") as scratch:
+        (Path(scratch) / folder.name).symlink_to(folder, target_is_directory=True)
+        yield Path(scratch)
 
 
 @contextmanager
@@ -90,7 +106,7 @@ def _data_server(folder: Path) -> Iterator[str | None]:
     with tempfile.TemporaryDirectory(prefix="nnlab-dashboard-") as scratch:
         port_file = Path(scratch) / "port"
         samples = ",".join(f"{plugin}={number}" for plugin, number in SAMPLES.items())
-        command = [binary, f"--logdir={folder.resolve()}", f"--host={HOST}", "--port=0", f"--port-file={port_file}"]
+        command = [binary, f"--logdir={folder}", f"--host={HOST}", "--port=0", f"--port-file={port_file}"]
         command += [f"--samples-per-plugin={samples}", "--reload=2", "--die-after-stdin"]
         # Its own session: Ctrl-C in a terminal reaches this process alone, which then ends the child.
         with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as child:
@@ -123,7 +139,7 @@ def _launch(folder: Path, port: int | None, address: str | None) -> "WerkzeugSer
 
     board = program.TensorBoard(server_class=make)
     board.configure(
-        logdir=str(folder.resolve()),
+        logdir=str(folder),
         host=HOST,
         port=port,
         grpc_data_provider=address or "",

@@ -48,7 +48,7 @@ def columns_of(comparison: Comparison) -> list[str]:
     """The headings of the table's columns."""
     test = f"test/{comparison.metric.partition('/')[2]}"
     target = comparison.asked.target
-    timing = [f"steps to {target:g}", f"s to {target:g}", "reached"] if target is not None else ["steps", "s"]
+    timing = [f"steps to {target:.4g}", "time", "reached"] if target is not None else ["steps", "time"]
     bad = [name for name, count in _bad(comparison).items() if count]
     return [*comparison.keys, "n", comparison.metric, "95 % interval", "median", test, *timing, *bad]
 
@@ -59,11 +59,11 @@ def cells_of(comparison: Comparison, row: Row) -> list[str]:
     mean = "-" if row.interval is None else _rounded(row.interval.mean, _decimals(row.interval))
     asked = comparison.asked
     if asked.target is None:
-        timing = [_count(row.steps), _few_digits(row.seconds, 3)]
+        timing = [_count(row.steps), _seconds(row.seconds)]
     else:
         timing = [
             _count(row.steps_to_target),
-            _few_digits(row.seconds_to_target, 3),
+            _seconds(row.seconds_to_target),
             f"{row.num_reached} of {row.num_runs}",
         ]
     bad = {"diverged": row.num_diverged, "failed": row.num_failed, "unfinished": row.num_unfinished}
@@ -115,6 +115,11 @@ def _few_digits(value: float | None, digits: int = _ALONE) -> str:
     if math.isinf(value):
         return "never"
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    text = _few_digits(value, 3)
+    return text if text in ("-", "never") else f"{text} s"
 
 
 def _count(value: float | None) -> str:

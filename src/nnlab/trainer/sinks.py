@@ -180,6 +180,10 @@ class Sinks:
         """
         return what in self._failed
 
+    def end(self, status: str) -> None:
+        """Tell every logger how the run ended; nothing but ``close`` follows."""
+        self._each_logger(lambda logger: logger.end(status))
+
     def close(self) -> None:
         """Write what is held back and close every logger."""
         self._flush_tables()

@@ -211,10 +211,14 @@ class Trainer:
                 self.has_started = True
                 status, reason = run_loop(fitting)
                 fitting.end(status, reason)
+            except BaseException:
+                status = "failed"
+                raise
             finally:
                 self._best_state = fitting.best.state if fitting.best else None
                 fitting.watchers.fit_ended(fitting.view, fitting.progress.step)
                 if close_loggers:
+                    self.sinks.end(status)
                     self.close()
         return fitting.result(status, reason)
 
