@@ -111,8 +111,9 @@ class Browser:
         deadline = time.monotonic() + timeout_s
         target = self._ask("Target.createTarget", {"url": address}, deadline)["targetId"]
         session = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True}, deadline)["sessionId"]
-        ready = {"expression": "document.readyState", "returnByValue": True}
-        while self._ask("Runtime.evaluate", ready, deadline, session)["result"].get("value") != "complete":
+        # The empty page that a target begins with is complete as well.
+        ready = {"expression": "document.readyState + ' ' + location.href", "returnByValue": True}
+        while self._ask("Runtime.evaluate", ready, deadline, session)["result"].get("value") != f"complete {address}":
             time.sleep(0.05)
         arguments = {"expression": expression, "returnByValue": True}
         return self._ask("Runtime.evaluate", arguments, deadline, session)["result"].get("value")

@@ -14,7 +14,7 @@ from matplotlib.transforms import blended_transform_factory
 from nnlab.figure.header import Header
 from nnlab.figure.layout import Margins, panels, say, size_of
 from nnlab.figure.palette import GRID, INK, MOST_GROUPS, line_style
-from nnlab.figure.scale import LOG_SPAN, decades, drawable, metric_scale
+from nnlab.figure.scale import LOG_SPAN, decades, drawable, log_scale, metric_scale
 from nnlab.figure.text import folded, metric_label, short_names, width_of
 
 #: of all rows together, inches, as far as single rows stay legible
@@ -69,8 +69,11 @@ def strip(
     figure, axes, size = _panel(rows, title or f"{metric} of every run", any(lost))
     known = np.concatenate([*values, bars[:, 0]])
     known = known[np.isfinite(known)]
+    limits = _limits(known, bars[:, 1:])
     metric_scale(axes, "x", known)
-    axes.set_xlim(*_limits(known, bars[:, 1:]))
+    if axes.get_xscale() == "log":
+        log_scale(axes, "x", decades(np.array(limits)))  # an interval may reach far beyond the points
+    axes.set_xlim(*limits)
     axes.set_xlabel(metric_label(metric, grows, size_of(figure, axes)[0] + 2 * _GUTTER - 0.1), fontsize=9.5, color=INK)
     for place, (column, bar) in enumerate(zip(values, bars, strict=True)):
         color = line_style(place if len(rows) <= MOST_GROUPS else 0).color

@@ -50,7 +50,7 @@ def _written(folder: Path, found: Compared) -> list[str]:
 
 
 def _aggregated(folder: Path, found: Compared) -> Path | None:
-    """A run of events for each group, where the members have events too: hundreds of them are more than a page shows."""
+    """A run of events for each group, where the members have events: a page shows no more of hundreds."""
     if len(found.runs) < 2 or not any(next(run.folder.glob(_EVENTS), None) for run in found.runs):
         return None
     from nnlab.report.aggregate import AGGREGATE, write_aggregates
