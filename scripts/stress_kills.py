@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,35 +30,42 @@ EPOCHS = 8
 KINDS = {"temporary": 40, "start-up": 10, "evaluation": 10, "figures": 10, "anywhere": 30}
 #: runs nnlab, and kills its own process when a function has been called often enough
 DRIVER = """
-import os, signal, sys
+import json, os, signal, sys
 kind, count, words = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-def killed_at(module, name):
-    whole, calls = getattr(module, name), [0]
+calls = {}
+def killed_at(name, module, function):
+    whole = getattr(module, function)
     def counted(*args, **kwargs):
-        calls[0] += 1
-        if calls[0] == count:
+        calls[name] = calls.get(name, 0) + 1
+        if kind == name and calls[name] == count:
             os.kill(os.getpid(), signal.SIGKILL)
         return whole(*args, **kwargs)
-    setattr(module, name, counted)
-if kind == "temporary":
-    killed_at(os, "replace")
-if kind == "evaluation":
-    import nnlab.trainer.evaluation as evaluation
-    killed_at(evaluation, "predict")
-if kind == "figures":
-    import nnlab.figure as figure
-    killed_at(figure, "png")
+    setattr(module, function, counted)
+import nnlab.figure as figure
+import nnlab.trainer.evaluation as evaluation
+killed_at("temporary", os, "replace")
+killed_at("evaluation", evaluation, "predict")
+killed_at("figures", figure, "png")
 from nnlab.cli import main
-sys.exit(main(words))
+code = main(words)
+print(json.dumps(calls), file=sys.stderr)
+sys.exit(code)
 """
 
 
 class Moment(NamedTuple):
-    """When a process is killed: at a call of a function, or after some seconds."""
+    """When a process is killed: at a call of a function, or after some seconds; as a part of all calls or seconds."""
 
     kind: str
-    count: int
+    part: float
+
+
+class Whole(NamedTuple):
+    """A run that was left alone: its folder, how long it took, how often it came to each kind of moment."""
+
+    folder: Path
     seconds: float
+    calls: dict[str, int]
 
 
 def kills(folder: Path, num_kills: int, seed: int = 0) -> bool:
@@ -73,30 +81,27 @@ def kills(folder: Path, num_kills: int, seed: int = 0) -> bool:
     """
     chance = random.Random(seed)
     wholes = {name: _whole(folder, number, words) for number, (name, words) in enumerate(CASES.items())}
-    moments = _moments(num_kills, chance, min(seconds for _, seconds in wholes.values()))
     outcomes: Counter[str] = Counter()
     hits: Counter[str] = Counter()
-    for number, moment in enumerate(moments):
+    for number, moment in enumerate(_moments(num_kills, chance)):
         name = list(CASES)[number % len(CASES)]
         killed = folder / f"killed_{number}"
-        hits[moment.kind] += _kill(killed, CASES[name], moment)
-        outcome = _resume(killed, CASES[name], wholes[name][0])
+        hits[moment.kind] += _kill(killed, CASES[name], moment, wholes[name])
+        outcome = _resume(killed, CASES[name], wholes[name].folder)
         outcomes[outcome] += 1
         if outcome != "equal":
-            print(f"  {moment.kind} {moment.count} {moment.seconds:.2f} s, {name}: {outcome}")
+            print(f"  {moment.kind} {moment.part:.3f}, {name}: {outcome}")
     reached = ", ".join(f"{hits[kind]} in {kind}" for kind in KINDS)
     print(f"kills: {sum(hits.values())} of {num_kills} processes were killed: {reached}")
     print(f"kills: {outcomes['equal']} of {num_kills} are equal to the uninterrupted run, bit by bit")
-    return outcomes["equal"] == num_kills
+    return outcomes["equal"] == sum(hits.values()) == num_kills
 
 
-def _moments(num_kills: int, chance: random.Random, seconds: float) -> list[Moment]:
+def _moments(num_kills: int, chance: random.Random) -> list[Moment]:
     moments = []
     for kind, share in KINDS.items():
-        for _ in range(round(share * num_kills / 100)):
-            most = {"temporary": 150, "evaluation": 2 * EPOCHS, "figures": 4}.get(kind, 0)
-            low, high = (0.1, 0.6 * seconds) if kind == "start-up" else (0.5 * seconds, seconds)
-            moments.append(Moment(kind, chance.randint(1, most) if most else 0, chance.uniform(low, high)))
+        low, high = {"start-up": (0.05, 0.5), "anywhere": (0.5, 0.95)}.get(kind, (0.0, 1.0))
+        moments += [Moment(kind, chance.uniform(low, high)) for _ in range(round(share * num_kills / 100))]
     chance.shuffle(moments)
     return moments
 
@@ -111,25 +116,35 @@ def _start(kind: str, count: int, words: list[str]) -> "subprocess.Popen[bytes]"
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
 
 
-def _whole(folder: Path, number: int, words: list[str]) -> tuple[Path, float]:
-    """A run that is left alone, and how long it took."""
+def _whole(folder: Path, number: int, words: list[str]) -> Whole:
     path = folder / f"whole_{number}"
     began_s = time.monotonic()
     process = _start("never", 0, _words(path, words))
     _, errors = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, errors.decode()
-    return path, time.monotonic() - began_s
+    return Whole(path, time.monotonic() - began_s, json.loads(errors.decode().splitlines()[-1]))
 
 
-def _kill(folder: Path, words: list[str], moment: Moment) -> bool:
+def _kill(folder: Path, words: list[str], moment: Moment, whole: Whole) -> bool:
     """Start a run and kill it; whether it was still there to be killed."""
-    process = _start(moment.kind if moment.count else "never", moment.count, _words(folder, words))
-    try:
-        process.communicate(timeout=LIMIT_S if moment.count else moment.seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-    return process.returncode == -signal.SIGKILL
+    if moment.kind in whole.calls:
+        count = 1 + int(moment.part * whole.calls[moment.kind])
+        process = _start(moment.kind, count, _words(folder, words))
+        process.communicate(timeout=LIMIT_S)
+        return process.returncode == -signal.SIGKILL
+    seconds = moment.part * whole.seconds
+    while True:
+        process = _start("never", 0, _words(folder, words))
+        try:
+            process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        if process.returncode == -signal.SIGKILL:
+            return True
+        # The machine has become quicker: the run is begun again, to be met earlier.
+        shutil.rmtree(folder)
+        seconds *= 0.8
 
 
 def _resume(folder: Path, words: list[str], whole: Path) -> str:

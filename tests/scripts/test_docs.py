@@ -22,6 +22,7 @@ PAGES = [
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are run through bash")
+@pytest.mark.timeout(1200)  # more than a hundred commands, most of which start Python
 def test_pages_show_what_their_commands_do():
     answer = subprocess.run(
         [sys.executable, "scripts/docs.py", "--check", *PAGES], cwd=ROOT, capture_output=True, text=True, check=False

@@ -15,6 +15,7 @@ from nnlab.loss import MSE, Penalty
 from nnlab.metric import R2
 from nnlab.model import MLP
 from nnlab.schedule import Constant, Cosine, Exponential, OneCycle, Plateau, Step
+from nnlab.trainer.sinks import Sinks
 
 EPOCHS, BATCH = 3, 8
 WAYS = {"autograd": Autograd, "backprop": Backprop, "finite_difference": lambda: FiniteDifference(1e-3)}
@@ -284,3 +285,13 @@ def test_a_training_of_no_epochs_goes_on_when_it_gets_some(tmp_path):
     result = trainer(tmp_path, epochs=2).fit(rows(), rows(20), resume=True)
     assert (result.status, result.epochs) == ("completed", 2)
     assert [row["epoch"] for row in table(tmp_path)] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/b", ".hidden", ""])
+def test_a_table_that_would_lie_elsewhere_is_refused_before_anything_is_cut(tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "outside.csv").write_text("a\n1\n2\n")
+    sinks = Sinks(tmp_path / "run", [], [], "run")
+    with pytest.raises(FolderError, match="names a table"):
+        sinks.resume({name: 0})
+    assert (tmp_path / "outside.csv").read_text() == "a\n1\n2\n"

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from nnlab.folder import METRICS_FILE, RESULT_FILE, TableFile, write_atomic, write_json
+from nnlab.folder import METRICS_FILE, RESULT_FILE, FolderError, TableFile, write_atomic, write_json
 from nnlab.logger.base import Image, Logger, Media, Run
 from nnlab.manifest import MANIFEST_FILE, write_manifest
 from nnlab.trainer.checkpoint import Checkpoints
@@ -135,6 +136,9 @@ class Sinks:
             OSError: if a table cannot be written.
         """
         assert self.folder is not None
+        odd = [name for name in num_rows if not re.fullmatch(r"[\w-][\w.-]*", name)]
+        if odd:  # a checkpoint may come from a stranger, and the name becomes that of a file
+            raise FolderError(f"{self.folder}: the checkpoint names a table {odd[0][:100]!r}; it is damaged or foreign")
         for name, count in num_rows.items():
             if name != "metrics":
                 self._tables[name] = TableFile(self.folder / f"{name}.csv")
