@@ -104,7 +104,10 @@ class Film(Callback):
             expected, found = [len(moments), self._num_numbers], list(numbers.shape)
             raise ValueError(f"expected copies of shape {expected}, found {found}")
         self._num_evaluations = state["num_evaluations"]
-        self._frames = [Frame(*moment, copy) for moment, copy in zip(moments, numbers.clone(), strict=True)]
+        self._frames = [
+            Frame(number, epoch, step, copy.clone())
+            for (number, epoch, step), copy in zip(moments, numbers, strict=True)
+        ]
 
 
 def stride_of(num_evaluations: int, every: int, most_frames: int) -> int:
@@ -148,7 +151,7 @@ def put(model: nn.Module, numbers: Tensor) -> None:
         numbers: shape [P].
     """
     tensors = _floating(model)
-    parts = numbers.split([tensor.numel() for tensor in tensors])
+    parts = torch.split(numbers, [tensor.numel() for tensor in tensors])
     with torch.no_grad():
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))

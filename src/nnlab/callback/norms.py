@@ -146,8 +146,6 @@ def norms_of(tensors: Sequence[Tensor | None]) -> Values:
         >>> norms_of([torch.tensor([[3.0], [4.0]]), None])
         [5.0, None]
     """
-    known = [
-        torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) for tensor in tensors if tensor is not None
-    ]
+    known = [torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) for tensor in tensors if tensor is not None]
     values = iter(torch.stack(known).tolist() if known else [])
     return [None if tensor is None else next(values) for tensor in tensors]
