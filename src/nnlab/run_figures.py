@@ -58,41 +58,6 @@ def figures_of(
         yield "weights", _weights(arrays["weights"], f"{name}: weights and biases, {at}")
 
 
-def films_of(name: str, arrays: Mapping[str, Arrays]) -> Iterator[tuple[str, bytes]]:
-    """The films of a run that kept its parameters from time to time.
-
-    Args:
-        name: the run's name, for titles.
-        arrays: the groups that ``run_arrays`` makes.
-
-    Yields:
-        File names without ending, and GIFs.
-    """
-    if "film" not in arrays:
-        return
-    about, film = arrays["about"], arrays["film"]
-    rows = {split: arrays[f"rows_{split}"] for split in ("train", "valid", "test") if f"rows_{split}" in arrays}
-    inputs, targets = [str(n) for n in about["input_names"]], [str(n) for n in about["target_names"]]
-    points = {split: (rows[split]["inputs"], rows[split]["target"]) for split in _shown(rows)}
-    moments = [_moment(int(epoch), int(step)) for epoch, step in zip(film["epoch"], film["step"], strict=True)]
-    x, y = film["x"], film["y"]
-    if "codes" in film:
-        classes = [str(n) for n in about["class_names"]]
-        titles = [f"{name}: decision map, {moment}" for moment in moments]
-        yield (
-            "decision_film",
-            figure.decision_film(x, y, film["codes"], film["confidence"], points, classes, inputs, titles),
-        )
-        return
-    for column, target in enumerate(targets):
-        shown = {split: (places, values[:, column]) for split, (places, values) in points.items()}
-        titles = [f"{name}: prediction, {moment}" for moment in moments]
-        yield (
-            _numbered("value_film", column, targets),
-            figure.value_film(x, y, film["values"][..., column], shown, target, inputs, titles),
-        )
-
-
 def draw_figures(
     folder: Path,
     name: str,
@@ -123,17 +88,7 @@ def draw_figures(
         write_atomic(folder / "figures" / f"{stem}.png", payload)
         log(step, f"figures/{stem}", Image(payload, width, height))
         written.append(f"{stem}.png")
-    for stem, payload in films_of(name, arrays):
-        # Not for the loggers: their pictures stand still.
-        write_atomic(folder / "figures" / f"{stem}.gif", payload)
-        written.append(f"{stem}.gif")
     return written
-
-
-def _moment(epoch: int, step: int) -> str:
-    if not step:
-        return "before training"
-    return f"epoch {epoch}" if epoch else f"step {step}"
 
 
 def _shown(rows: Mapping[str, object]) -> tuple[str, ...]:
