@@ -20,6 +20,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS = {
     "train": Subcommand("bench_train", "a training run against a hand-written torch loop and the notebook's loop"),
+    "sweep": Subcommand("bench_sweep", "a sweep with its folders against a hand-written loop over its members"),
     "gradient": Subcommand("bench_gradient", "one gradient by hand-written backpropagation against autograd"),
     "checkpoints": Subcommand("bench_checkpoints", "what saving costs, at the default cadence and more often"),
     "startup": Subcommand("bench_startup", "how long whole commands take, and each figure"),

@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 from nnlab.config import GROUPS, Library
 
@@ -31,6 +32,7 @@ PAGES = [
     "docs/first-steps.md",
     "docs/tutorial.md",
     "docs/trainer.md",
+    "docs/sweeps.md",
     "docs/comparison.md",
     "docs/reliability.md",
     "docs/meaning.md",
@@ -44,6 +46,10 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 TIMING = re.compile(
     r"[\d,]+ steps/s|\d+:\d\d left|[\d.]+ s(?![\w/])|[\d.]+ ms|[\d,]+ times as fast|largest difference [\d.e-]+"
 )
+#: each command has a core to itself, so that a sweep says the same of its stacks and workers on every machine
+_CORES: Queue[int] = Queue()
+for _core in sorted(os.sched_getaffinity(0)):
+    _CORES.put(_core)
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 #: relative difference of a printed number that another processor may bring
 TOLERANCE = 0.1
@@ -58,7 +64,7 @@ def main() -> int:
     wanted = arguments.pages or [*PAGES, "docs/reference.md"]
     problems = []
     # Each page has a folder of its own, and most of the time goes into starting Python: two at once take half of it.
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(max_workers=min(2, _CORES.qsize())) as pool:
         made = list(pool.map(render, wanted))
     for name, (text, figures) in zip(wanted, made, strict=True):
         path = ROOT / name
@@ -107,11 +113,20 @@ def run(language: str, code: str, work: Path) -> str:
         words = ["bash", "-c", "\n".join(lines)]
     else:
         words = [sys.executable, "-c", code]
+    core = _CORES.get()
+    pin = f"import os, sys; os.sched_setaffinity(0, {{{core}}}); os.execvp(sys.argv[1], sys.argv[1:])"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "COLUMNS": "110", "OMP_NUM_THREADS": "1"}
     answer = subprocess.run(
-        words, cwd=work, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        [sys.executable, "-c", pin, *words],
+        cwd=work,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
+    _CORES.put(core)
     if "Traceback" in answer.stdout or answer.returncode not in (0, 2):
         raise SystemExit(f"{code}\nended with {answer.returncode}:\n{answer.stdout}")
     cleaned = STAMP.sub("2026-11-22_14-30-00", answer.stdout)

@@ -4,6 +4,7 @@ python scripts/stress.py figures     the experiments' figures with five seeds ea
 python scripts/stress.py kills       kill -9 at a hundred moments over six configurations, resumed (half an hour)
 python scripts/stress.py signals     every signal at every moment of a run, once and twice, resumed (ten minutes)
 python scripts/stress.py disk        a small disk that fills up at every moment of a run (ten minutes; needs root)
+python scripts/stress.py sweep       kill -9 of twenty sweeps and their workers, gone on with (ten minutes)
 python scripts/stress.py damage      every file of a run cut short and with single bits flipped (a quarter of an hour)
 """
 
@@ -75,12 +76,20 @@ def full_disks() -> bool:
     return full_disk(Path.cwd())
 
 
+def killed_sweeps() -> bool:
+    """Kill sweeps and their workers, and go on with them."""
+    from stress_sweep import sweeps
+
+    return sweeps(Path.cwd())
+
+
 CHECKS = {
     "figures": figures,
     "kills": hundred_kills,
     "damage": damaged_files,
     "signals": every_signal,
     "disk": full_disks,
+    "sweep": killed_sweeps,
 }
 
 

@@ -33,14 +33,13 @@ ROWS = [
         "small_model",
         "trust",
     },
-    {"sweep", "report"},
+    {"sweep", "report", "console", "one_run"},
     {
         "cli",
         "__main__",
         "arguments",
         "command",
         "completion",
-        "console",
         "evaluate",
         "export",
         "fair_comparison",
@@ -49,7 +48,7 @@ ROWS = [
         "graph_page",
         "graph_picture",
         "help",
-        "one_run",
+        "hydra_plugins",
         "predict",
         "resume_command",
         "run_overrides",
@@ -69,7 +68,11 @@ PROTOCOLS = {
     "schedule.base",
     "gradient.base",
     "gradient.graph",
+    "gradient.stacked",
     "model.slope",
+    "model.stacked",
+    "model.functional",
+    "optim.stacked",
     "callback.base",
     "logger.base",
     "trainer.result",
@@ -81,16 +84,17 @@ EXCEPTIONS = {
     ("trainer.trainer", "gradient.autograd"),
     ("trainer.trainer", "model.dropout"),
     # what turns any figure, whatever it shows, into a picture
-    ("trainer.sinks", "figure.png"),
+    ("trainer.sinks", "figure"),
     # callbacks that draw a figure of their own, imported only when they draw it
     ("callback.matmul", "figure.durations"),
+    ("callback.norms", "figure.norms"),
     ("callback.activation_matters", "figure.random_networks"),
 }
 #: the package's own face, which imports what it shows only when it is asked for it
 FACE = {("", "trainer"), ("", "restore")}
 HYDRA = {"hydra", "omegaconf"}
 #: DESIGN.md, section 4 and 7
-KNOW_HYDRA = {"config", "check", "build", "experiment", "sweep", "command", "completion", "cli"}
+KNOW_HYDRA = {"config", "check", "build", "experiment", "sweep", "command", "completion", "cli", "hydra_plugins"}
 NEVER_TORCH = {"folder", "lock", "manifest", "pointer", "tree"} | {
     "config",
     "arguments",
@@ -112,7 +116,9 @@ def module_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-FILES = {module_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
+#: Hydra finds launchers and sweepers only under this name
+PLUGINS = {f"hydra_plugins.{path.stem}": path for path in sorted((SOURCE.parent / "hydra_plugins").glob("*.py"))}
+FILES = {module_of(path): path for path in sorted(SOURCE.rglob("*.py"))} | PLUGINS
 
 
 def imports_of(path):
@@ -183,6 +189,15 @@ def test_modules_that_start_at_once_do_not_import_torch(module):
     assert not {package(name) for name in IMPORTS[module]} & {"torch", "safetensors", "sklearn"}
 
 
+@pytest.mark.parametrize("path", PLUGINS.values(), ids=PLUGINS)
+def test_plugins_import_nothing_of_nnlab_until_they_are_used(path):
+    """Every start of Hydra imports them, that of other programs in the same environment too."""
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    modules = [node.module for node in statements if isinstance(node, ast.ImportFrom)]
+    assert modules  # else the reader found nothing
+    assert {package(module) for module in modules} <= {"collections", "dataclasses", "typing", *HYDRA}
+
+
 #: functions that take values by names of their caller's
 NAMED_VALUES = {
     "target": ["call"],  # what only the run knows, such as num_inputs, has names that only the targets know
@@ -211,6 +226,7 @@ def test_trainer_repeats_the_defaults_of_its_config():
     for name in set(content) & set(parameters):
         assert (name, parameters[name].default) == (name, content[name])
         assert type(parameters[name].default) is type(content[name])
+    assert list(parameters["figures"].default) == Library().root["figures"]
 
 
 def test_trainer_and_data_agree_on_shuffling():

@@ -19,6 +19,7 @@ SPLIT = [
     ("--config-dir . optim=mine", ["optim=mine"], {"--config-dir": "."}),
     ("optim=mine -cd .", ["optim=mine"], {"--config-dir": "."}),
     ("-m --help", [], {"--multirun": "", "--help": ""}),
+    ("--plan seed=0,1 -m", ["seed=0,1"], {"--multirun": "", "--plan": ""}),
     ("-h", [], {"--help": ""}),
     ("~experiment +optim.fused=false ++seed=1", ["~experiment", "+optim.fused=false", "++seed=1"], {}),
     ("optim.lr=-1", ["optim.lr=-1"], {}),
@@ -48,6 +49,7 @@ REFUSED = {
     "--package optim": ["--package: it says how --cfg prints"],
     "-m --cfg job": ["--multirun and --cfg: only one of them at a time"],
     "--run -m --info": ["--multirun and --run and --info: only one"],
+    "--plan": ["--plan: it shows what a sweep would train; add -m"],
     "--multirun=3": ["--multirun takes no value"],
     "--config-name x": ["--config-name: there is one root config"],
     "-cn=x": ["-cn=x: there is no such flag"],
@@ -66,6 +68,12 @@ def test_wrong_flags_are_refused_all_at_once(line):
     assert len(error.value.problems) == len(REFUSED[line])
     for problem, words in zip(error.value.problems, REFUSED[line], strict=True):
         assert words in problem
+
+
+def test_flags_of_nnlabs_own_are_not_passed_on_to_hydra():
+    arguments = split_arguments(["--plan", "-m", "seed=0,1", "-cd", "."])
+    assert arguments.as_hydra_wants() == ["--multirun", "--config-dir", "."]
+    assert arguments.as_typed() == ["--plan", "--multirun", "--config-dir", "."]
 
 
 def test_verb_with_few_flags_refuses_the_others():

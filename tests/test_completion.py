@@ -35,6 +35,8 @@ OFFERED = [
     ("nnlab train trainer.max_", ["trainer.max_epochs=", "trainer.max_steps="], ["trainer.monitor="]),
     ("nnlab train se", ["seed="], ["name="]),
     ("nnlab train device=", ["device=cpu", "device=auto"], []),
+    ("nnlab train fi", ["figures="], ["seed="]),
+    ("nnlab train figures=", ["figures=[png]", "figures=[png,svg]", "figures=[]"], []),
     ("nnlab train data.shuffle=", ["data.shuffle=true", "data.shuffle=false"], []),
     ("nnlab train model.activation=ta", ["model.activation=tanh", "model.activation=tanhshrink"], []),
     ("nnlab train +op", ["+optim="], ["optim="]),

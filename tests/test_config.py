@@ -60,10 +60,11 @@ def test_experiments_say_which_figures_to_expect():
 
 def test_root_has_the_keys_of_the_contract():
     root = Library().root
-    assert {key: root[key] for key in ("seed", "device", "name", "plugins")} == {
+    assert {key: root[key] for key in ("seed", "device", "name", "figures", "plugins")} == {
         "seed": 0,
         "device": "auto",
         "name": None,
+        "figures": ["png", "svg"],
         "plugins": [],
     }
 

@@ -24,7 +24,7 @@ COUNTS = {
     "schedule": 6,
     "gradient": 3,
     "trainer": 1,
-    "callback": 5,
+    "callback": 7,
     "logger": 2,
     "compare": 1,
     "experiment": 24,

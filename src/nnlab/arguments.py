@@ -13,6 +13,7 @@ PLAIN = {
     "--run": "--run",
     "-r": "--run",
     "--resolve": "--resolve",
+    "--plan": "--plan",
     "--help": "--help",
     "-h": "--help",
     "--hydra-help": "--hydra-help",
@@ -37,6 +38,8 @@ REFUSED = {
     "--shell-completion": "`nnlab --completion bash` prints what the shell has to read",
     "-sc": "`nnlab --completion bash` prints what the shell has to read",
 }
+#: flags that nnlab reads itself
+OWN = frozenset({"--plan"})
 #: what may stand after a flag, where that is known
 VALUES = {
     "--cfg": ("job", "hydra", "all"),
@@ -63,7 +66,11 @@ class Arguments:
         return [Path(self.flags["--config-dir"])] if "--config-dir" in self.flags else []
 
     def as_hydra_wants(self) -> list[str]:
-        """The flags, each with its value, for Hydra's parser, which wants them before the overrides."""
+        """Hydra's flags, each with its value, for its parser, which wants them before the overrides."""
+        return [word for flag, value in self.flags.items() if flag not in OWN for word in (flag, value) if word]
+
+    def as_typed(self) -> list[str]:
+        """All flags, each with its value."""
         return [word for flag, value in self.flags.items() for word in (flag, value) if word]
 
 
@@ -112,6 +119,8 @@ def split_arguments(words: Sequence[str], known: Collection[str] = ALL) -> Argum
 def _conflicts(flags: Mapping[str, str]) -> list[str]:
     lonely = [flag for flag in ("--package", "--resolve") if flag in flags and "--cfg" not in flags]
     problems = [f"{flag}: it says how --cfg prints, and there is no --cfg" for flag in lonely]
+    if "--plan" in flags and "--multirun" not in flags:
+        problems.append("--plan: it shows what a sweep would train; add -m")
     different = [flag for flag in ("--multirun", "--run", "--cfg", "--info") if flag in flags]
     return problems + ([f"{' and '.join(different)}: only one of them at a time"] if len(different) > 1 else [])
 

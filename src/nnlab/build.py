@@ -1,5 +1,6 @@
 """Config to objects: the only place. What each group's targets may be stands in one table."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,20 +9,23 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nnlab.callback.base import Callback
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset, Task
+from nnlab.data.folds import with_fold
 from nnlab.data.preprocessing import Preprocessing
 from nnlab.device import resolve_device
 from nnlab.fit_check import check_fit, output_code
+from nnlab.folder import FIGURE_FORMATS
 from nnlab.init.layers import apply as fill_layers
 from nnlab.logger.base import Logger
 from nnlab.loss.base import Loss, Penalty
 from nnlab.metric.base import Metric
 from nnlab.metric.readout import Readout
 from nnlab.optim.groups import parameter_groups, supports_fused
+from nnlab.seeding import seed_global
 from nnlab.target import Allowed, Node, bind, call, check_target
 from nnlab.trainer import Trainer
 
@@ -48,7 +52,7 @@ ALLOWED = {
 TORCH_LOSS = Allowed("torch.nn.modules.loss:_Loss", ("torch.nn",))
 #: keys of a group that nnlab itself reads, whatever the target takes
 OWN_KEYS = {
-    "data": ("batch_size", "shuffle", "expand", "input_scale", "standardize", "standardize_target"),
+    "data": ("batch_size", "shuffle", "expand", "input_scale", "standardize", "standardize_target", "folds", "fold"),
     "init": ("bias",),
     "loss": ("l1", "l2"),
     "optim": ("no_decay",),
@@ -71,6 +75,59 @@ class Built:
     preprocessing: Preprocessing
     readout: Readout
     trainer: Trainer
+
+
+class Rows:
+    """Data sets that several runs of one process share: each is made and encoded once."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Dataset, Preprocessing]] = {}
+        self._encoded: dict[tuple[int, str], dict[str, tuple[Tensor, Tensor]]] = {}
+        self._fingerprints: dict[int, str] = {}
+
+    def data(self, config: Node) -> tuple[Dataset, Preprocessing]:
+        """As ``build_data``.
+
+        Args:
+            config: the resolved config of a run.
+        """
+        key = repr((config["data"], config["plugins"]))
+        if key not in self._made:
+            self._made[key] = build_data(config)
+        return self._made[key]
+
+    def splits(self, built: Built) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """The rows as the model sees them.
+
+        Args:
+            built: a run's objects.
+
+        Returns:
+            Inputs and target by split.
+        """
+        key = (id(built.dataset), repr(sorted(vars(built.readout).items(), key=lambda item: item[0])))
+        if key not in self._encoded:
+            self._encoded[key] = {
+                split: (built.preprocessing.inputs(rows.inputs), built.readout.encode(rows.target))
+                for split, rows in built.dataset.splits.items()
+            }
+        return self._encoded[key]
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
+        if id(dataset) not in self._fingerprints:
+            self._fingerprints[id(dataset)] = fingerprint(dataset)
+        return self._fingerprints[id(dataset)]
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
+    digest = hashlib.sha256()
+    for name, split in dataset.splits.items():
+        for tensor in (split.inputs, split.target):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 class Problems:
@@ -111,6 +168,7 @@ def build_data(config: Node) -> tuple[Dataset, Preprocessing]:
     dataset = call(node, ALLOWED["data"], "data", config["plugins"])
     if not isinstance(dataset, Dataset):
         raise ConfigError(f"data: {node['_target_']} gave no Dataset but {type(dataset).__name__}")
+    dataset = with_fold(dataset, own.get("folds"), own.get("fold", 0), node.get("seed", 0))
     return dataset, Preprocessing.fit(
         dataset,
         own.get("expand", []),
@@ -138,7 +196,7 @@ def build_model(config: Node, num_inputs: int, num_outputs: int) -> nn.Module:
     torchs = {"in_features": num_inputs, "out_features": num_outputs}
     node, own = _split("init", config)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config["seed"])
+        seed_global(config["seed"], torch.device("cpu"))
         model: nn.Module = call(config["model"], ALLOWED["model"], "model", config["plugins"], **widths, **torchs)
         target = check_target(node["_target_"], ALLOWED["init"], "init", config["plugins"])
         fill = partial(target, **bind(node, target, ALLOWED["init"], "init", config["plugins"]))
@@ -195,7 +253,9 @@ def build_metrics(config: Node, task: str) -> list[Metric]:
     return list({metric.name: metric for metric in built}.values())
 
 
-def build(config: Node, choices: Mapping[str, Any], folder: Path | None, name: str) -> Built:
+def build(
+    config: Node, choices: Mapping[str, Any], folder: Path | None, name: str, shared: Rows | None = None
+) -> Built:
     """Everything that a run needs.
 
     Args:
@@ -203,6 +263,7 @@ def build(config: Node, choices: Mapping[str, Any], folder: Path | None, name: s
         choices: the option chosen for each group, for messages.
         folder: the run's folder, or None to leave nothing on disk.
         name: the run's name.
+        shared: data sets that other runs of this process have made already.
 
     Returns:
         The objects.
@@ -216,7 +277,7 @@ def build(config: Node, choices: Mapping[str, Any], folder: Path | None, name: s
         device = resolve_device(config["device"])
     parts: dict[str, Any] = {}
     with problems.collected():
-        parts["dataset"], parts["preprocessing"] = build_data(config)
+        parts["dataset"], parts["preprocessing"] = (shared or Rows()).data(config)
     dataset = parts.get("dataset")
     # Without data the widths are unknown, but the other values of the model can still be checked.
     num_inputs, num_outputs = (
@@ -325,6 +386,8 @@ def _trainer(config: Node, parts: Mapping[str, Any], model: nn.Module, folder: P
         folder=folder,
         name=name,
         hyperparameters=config,
+        # a run of an earlier nnlab, that is gone on with, has no such key
+        figures=config.get("figures", FIGURE_FORMATS),
     )
     return trainer
 

@@ -4,7 +4,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnlab.arguments import Arguments
 from nnlab.check import Command, check
-from nnlab.check.composition import Composition, in_one_line
+from nnlab.check.composition import Composition, chosen, in_one_line
 from nnlab.config import ConfigError, Library, config_folder
 from nnlab.folder import FolderError, claim_folder, make_folder, member_name
 from nnlab.lock import RunLock
+from nnlab.sweep.plan import Plan, plan_lines, relative
 
 log = logging.getLogger("nnlab")
 
@@ -57,7 +58,7 @@ def train(arguments: Arguments) -> int:
             raise ConfigError(f"-m: compare={command.choices['compare'][0]} makes its own sweeps; leave -m out")
         return _fair_comparison(arguments, command)
     if multirun:
-        return _sweep(command, flags)
+        return _sweep(arguments, command)
     folder, is_new = _run_folder(command, arguments.config_dirs)
     session = Session(command, folder if is_new else None)
     return _through_hydra([*flags, *arguments.overrides, f"hydra.run.dir={_quoted(folder)}"], session)
@@ -120,7 +121,7 @@ def composed(config_dirs: list[Path], overrides: list[str]) -> tuple[dict[str, A
         ConfigError: if Hydra refuses something that the checks let through.
     """
     composition = Composition(Library(config_dirs), overrides, resolve=True)
-    return composition.config, _choices(composition.choices)
+    return composition.config, chosen(composition.choices)
 
 
 class Session:
@@ -129,20 +130,56 @@ class Session:
     Args:
         command: the checked command.
         new_folder: made for the single run, and removed if its config turns out to be wrong; None otherwise.
+        arguments: what was typed for a sweep.
     """
 
-    def __init__(self, command: Command, new_folder: Path | None) -> None:
+    def __init__(self, command: Command, new_folder: Path | None, arguments: Arguments | None = None) -> None:
         from nnlab.console import Terminal
 
         self.command = command
         self.new_folder = new_folder
+        self.name = command.name
+        words = [*arguments.as_typed(), *arguments.overrides] if arguments is not None else command.overrides
+        self.typed = shlex.join(["nnlab", "train", *words])
+        self.shows_plan = arguments is not None and "--plan" in arguments.flags
         self.console = Terminal()
         self.results: list[Any] = []
         self.problems: tuple[str, ...] = ()
         self.exit_code = 0
 
-    def run(self, config: DictConfig) -> None:
-        """The task function: one member from config to result.
+    def say(self, text: str) -> None:
+        """Print a line as it is."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, plan: Plan) -> None:
+        """Print what a sweep would train, and what would go where and why."""
+        from nnlab.sweep.jobs import plan_jobs
+
+        number = self.command.values.get("hydra.launcher.num_workers")
+        jobs = plan_jobs(plan.members, self.command.plugins, {}, number if isinstance(number, int) else None)
+        for line in [*plan_lines(plan), *jobs.lines]:
+            self.say(line)
+
+    def sweep(self, plan: Plan, num_workers: int | None = None) -> None:
+        """Train the members of a plan that are not done: what the vectorized launcher calls.
+
+        Args:
+            plan: frozen.
+            num_workers: processes at a time; None to choose by a rule.
+
+        Raises:
+            SystemExit: with the code of the signal that ended it.
+        """
+        from nnlab.sweep.run_plan import run_plan
+
+        outcome = run_plan(plan, self.console, self.command.plugins, num_workers=num_workers)
+        self.results = outcome.results
+        self.exit_code = outcome.code
+        if outcome.code > 1:
+            raise SystemExit(outcome.code)
+
+    def __call__(self, config: DictConfig) -> None:
+        """Train one member, from config to result: what Hydra calls for each job.
 
         Raises:
             SystemExit: with the code of the signal that ended it.
@@ -158,7 +195,7 @@ class Session:
         from nnlab.one_run import train_member
 
         runtime = HydraConfig.get().runtime
-        folder = _relative(Path(runtime.output_dir))
+        folder = relative(Path(runtime.output_dir))
         is_member = HydraConfig.get().mode is not None and HydraConfig.get().mode.name == "MULTIRUN"
         name = str(config.name or self.command.name)
         # As typed; a member has its own values in place of the lists.
@@ -168,7 +205,7 @@ class Session:
         with RunLock(folder) as lock:
             claim_folder(folder)  # once more: before it was locked, another process may have made a run of it
             try:
-                member = experiment.prepare(_plain(config), _choices(runtime.choices), overrides, folder, name)
+                member = experiment.prepare(_plain(config), chosen(runtime.choices), overrides, folder, name)
             except ValueError as error:
                 problems = error.problems if isinstance(error, ConfigError) else (str(error),)
             else:
@@ -207,8 +244,8 @@ def _fair_comparison(arguments: Arguments, command: Command) -> int:
 
     def sweep(overrides: Sequence[str], folder: Path) -> int:
         found = members([*overrides, f"hydra.sweep.dir={_quoted(folder)}"])
-        flags = [*arguments.as_hydra_wants(), "--multirun"]
-        return _through_hydra([*flags, *found.overrides, *_short_names(found)], Session(found, None))
+        words = [*arguments.as_hydra_wants(), "--multirun", *found.overrides, *_short_names(found)]
+        return _through_hydra(words, Session(found, None, arguments))
 
     for option in protocol.options:
         members(protocol.tuning(option, 0))
@@ -218,26 +255,31 @@ def _fair_comparison(arguments: Arguments, command: Command) -> int:
     )
 
 
-def _sweep(command: Command, flags: list[str]) -> int:
+def _sweep(arguments: Arguments, command: Command) -> int:
+    session = Session(command, None, arguments)
+    words = [*arguments.as_hydra_wants(), *command.overrides, *_short_names(command)]
+    launcher, sweeper = (command.values.get(f"hydra/{part}") for part in ("launcher", "sweeper"))
+    if session.shows_plan:
+        if launcher not in (None, "vectorized") or sweeper not in (None, "grid"):
+            raise ConfigError("--plan: only hydra/launcher=vectorized with hydra/sweeper=grid makes a plan")
+        return _through_hydra(words, session)
     folder = None
-    overrides = list(command.overrides)
-    if "hydra.sweep.dir" in command.values:
-        _refuse_used_sweep(Path(str(command.values["hydra.sweep.dir"])))
-    else:
+    if "hydra.sweep.dir" not in command.values:
         folder = make_folder(OUTPUTS / command.name)
-        overrides.append(f"hydra.sweep.dir={_quoted(folder)}")
-    session = Session(command, None)
+        words.append(f"hydra.sweep.dir={_quoted(folder)}")
+    elif launcher not in (None, "vectorized"):
+        _refuse_used_sweep(Path(str(command.values["hydra.sweep.dir"])))
     try:
-        return _through_hydra([*flags, *overrides, *_short_names(command)], session)
+        return _through_hydra(words, session)
+    except ConfigError:
+        if folder is not None and not any(folder.iterdir()):
+            _remove_new(folder)  # what only composing finds wrong with a member
+        raise
     finally:
         if session.results:
-            from nnlab.console import print_members
-            from nnlab.report.conclusion import conclude
+            from nnlab.sweep.ending import print_ending
 
-            print_members(session.console, session.results)
-            session.console.print(
-                f"\n{conclude(session.results[0].folder.parent)}", highlight=False, markup=False, soft_wrap=True
-            )
+            print_ending(session.console, session.results)
 
 
 def _short_names(command: Command) -> list[str]:
@@ -263,7 +305,7 @@ def _run_folder(command: Command, config_dirs: list[Path]) -> tuple[Path, bool]:
 
 def _through_hydra(words: list[str], session: Session) -> int:
     register_resolvers()
-    main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(session.run)
+    main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(session)
     before, sys.argv = sys.argv, ["nnlab", *words]
     try:
         with _hydra_errors():
@@ -305,13 +347,6 @@ def register_resolvers() -> None:
     )
 
 
-def _choices(choices: Mapping[str, Any]) -> dict[str, Any]:
-    plain = OmegaConf.to_container(choices) if isinstance(choices, DictConfig) else dict(choices)
-    assert isinstance(plain, dict)
-    # Of the groups inside groups, Hydra's are no part of the config, and an experiment's follow from its name.
-    return {str(name): option for name, option in plain.items() if not str(name).startswith(("hydra/", "experiment/"))}
-
-
 def _plain(config: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
@@ -325,10 +360,6 @@ def _quoted(path: Path) -> str:
 
 def _quoted_list(keys: list[str]) -> str:
     return "[" + ",".join(keys) + "]"
-
-
-def _relative(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _release_log_files() -> None:

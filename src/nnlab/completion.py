@@ -39,7 +39,7 @@ _RUN_FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "export": {"--format": ("onnx", "torch_export"), "--output": (), "--checkpoint": ("best", "last"), "--help": ()},
 }
-_ROOT_KEYS = ("seed", "device", "name", "plugins")
+_ROOT_KEYS = ("seed", "device", "name", "figures", "plugins")
 _SHOW_FLAGS = ("--config-dir", "--help")
 
 
@@ -162,6 +162,8 @@ def _values(key: str, default: Any, library: Library) -> list[str]:
         return activations(library)
     if key == "device":
         return ["auto", "cpu", "cuda"]
+    if key == "figures":
+        return ["[png,svg]", "[png]", "[svg]", "[]"]
     return [str(default)] if isinstance(default, str | int | float) else []
 
 

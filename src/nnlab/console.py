@@ -14,6 +14,7 @@ from rich.table import Table
 from torch import nn
 
 import nnlab
+from nnlab.data.folds import fold_words
 from nnlab.experiment import Member, Result
 from nnlab.small_model import result_lines
 
@@ -29,17 +30,23 @@ class Terminal(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+#: members of which each has a line on the terminal
+MOST_MEMBERS = 40
+
+
 def header_lines(member: Member) -> dict[str, str]:
     """What a run is, a line for each part."""
     built, trainer = member.built, member.built.trainer
     dataset = built.dataset
     rows = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
     rows += " row" if [len(split) for split in dataset.splits.values()] == [1] else " rows"
+    data = member.config["data"]
+    folds = fold_words(dataset, data.get("folds"), data.get("fold", 0))
     inputs = f"{len(dataset.input_names)} input{'s' * (len(dataset.input_names) != 1)}"
     outputs = f"{len(dataset.class_names)} classes" if dataset.class_names else ", ".join(dataset.target_names)
     threads = f", {trainer.threads} thread{'s' * (trainer.threads != 1)}" if trainer.device.type == "cpu" else ""
     return {
-        "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}",
+        "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}{folds and f'; {folds}'}",
         "model": describe_model(trainer.model),
         "loss": f"{_title(trainer.loss)}{_penalties(member.config)}; best epoch by {_monitor(member)}",
         "optimizer": f"{type(trainer.optimizer).__name__}, {_lr(member.config)}, schedule {member.choices['schedule']}",
@@ -97,7 +104,11 @@ def print_summary(console: Console, member: Member, result: Result) -> None:
 
 
 def print_members(console: Console, results: Sequence[Result]) -> None:
-    """Print one row for each member of a sweep, in the order of their numbers."""
+    """Print one row for each member of a sweep, in the order of their numbers; of many, those that failed only."""
+    left_out = 0
+    if len(results) > MOST_MEMBERS:
+        shown_ones = [result for result in results if result.status != "completed"][:MOST_MEMBERS]
+        left_out, results = len(results) - len(shown_ones), shown_ones
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("member", "status", "best", "epoch", "test loss"):
         table.add_column(column, justify="left" if column in ("member", "status") else "right")
@@ -106,7 +117,11 @@ def print_members(console: Console, results: Sequence[Result]) -> None:
         shown = f"{best['metric']} {best['value']:.6g}" if best else "-"
         table.add_row(result.folder.name, result.status, shown, str(best.get("epoch", "-")), _number(test.get("loss")))
     console.print()
-    print_table(console, table)
+    if results:
+        print_table(console, table)
+    if left_out:
+        more = "more" if results else "completed"
+        console.print(f"{left_out:,} {more}, each with a folder of its own", highlight=False)
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -7,6 +7,11 @@ from functools import cache
 
 import torch
 
+# MKL chooses among kernels by where in memory a matrix lies, and they round differently: a run's bits would depend on
+# its place in a stack. This asks for one kernel, at no measurable cost. MKL reads it at its first product; what the
+# user has set stays. (oneAPI MKL Developer Guide, "Obtaining Numerically Reproducible Results".)
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 #: multiply-adds of a layer that pay for one thread. 2-100-100-3 gains 1.6 times from a second one at batch 1,000
 #: (10 million) and nothing at batch 100; 1-100-1 at batch 1,000 gains 5 %, and loses a hundredfold when another program
 #: wants the core that the second thread waits on.

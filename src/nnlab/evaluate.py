@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnlab.build import build_data, build_loss, build_metrics
+from nnlab.build import build_data, build_loss, build_metrics, fingerprint
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
-from nnlab.experiment import fingerprint
 from nnlab.fit_check import check_fit
 from nnlab.folder import plain
 from nnlab.restore import LoadedRun, Which, load_run, trained_device

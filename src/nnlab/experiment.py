@@ -1,6 +1,5 @@
 """A run from config to result: prepare, fit, finish. One run is the three for one member."""
 
-import hashlib
 import io
 import logging
 import os
@@ -9,9 +8,10 @@ import shlex
 import subprocess
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nnlab.build import Built, build
+from nnlab.build import Built, Rows, build
 from nnlab.data.dataset import Dataset
 from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, FolderError, write_atomic, write_json
 from nnlab.manifest import MANIFEST_FILE
 from nnlab.pointer import CHECKPOINTS, read_pointer
 from nnlab.run_arrays import Arrays, arrays_after, arrays_before
 from nnlab.trainer import FitResult
+from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
+from nnlab.trainer.resume import Found
 from nnlab.trainer.sinks import CHECKPOINT
+from nnlab.trainer.together import Task, fit_together
 
 log = logging.getLogger("nnlab")
 
@@ -50,6 +53,7 @@ class Member:
         folder: the run's folder.
         built: its objects.
         splits: encoded rows for the model by split: (inputs, target).
+        stack_width: how many runs are trained together with this one, itself included.
         arrays: what figures are drawn from.
         fitted: how the training went, once it has.
         error: what ended it, if it failed.
@@ -63,6 +67,7 @@ class Member:
     folder: Path
     built: Built
     splits: Mapping[str, tuple[Tensor, Tensor]]
+    stack_width: int = 1
     arrays: dict[str, Arrays] = field(default_factory=dict)
     fitted: FitResult | None = None
     error: str | None = None
@@ -84,7 +89,14 @@ class Result:
 
 
 def prepare(
-    config: Mapping[str, Any], choices: Mapping[str, Any], overrides: Sequence[str], folder: Path, name: str
+    config: Mapping[str, Any],
+    choices: Mapping[str, Any],
+    overrides: Sequence[str],
+    folder: Path,
+    name: str,
+    *,
+    shared: Rows | None = None,
+    stack_width: int = 1,
 ) -> Member:
     """Build everything that a run needs and write down what it is.
 
@@ -94,6 +106,8 @@ def prepare(
         overrides: what the user typed.
         folder: the run's folder, which exists.
         name: the run's name.
+        shared: data sets that other runs of this process have made already.
+        stack_width: how many runs are going to be trained together with this one, itself included.
 
     Returns:
         The run, ready to fit.
@@ -102,11 +116,14 @@ def prepare(
         ConfigError: with every problem of the config.
     """
     _sweep_start(folder)
-    built = build(config, choices, folder, name)
-    member = assemble(config, choices, overrides, folder, name, built)
+    shared = shared or Rows()
+    built = build(config, choices, folder, name, shared)
+    member = assemble(config, choices, overrides, folder, name, built, shared)
+    member.stack_width = stack_width
+    built.trainer.sinks.is_brief = stack_width > 1
     write_json(folder / PREPROCESSING_FILE, built.preprocessing.to_json())
     # Last: a folder with a run.json holds all that a resume needs.
-    write_json(folder / RUN_FILE, _run_record(member))
+    write_json(folder / RUN_FILE, _run_record(member, shared))
     built.trainer.sinks.manifest(final=False)
     return member
 
@@ -125,6 +142,7 @@ def assemble(
     folder: Path,
     name: str,
     built: Built,
+    shared: Rows | None = None,
 ) -> Member:
     """Put a run together from its objects; nothing is written.
 
@@ -135,37 +153,67 @@ def assemble(
         folder: the run's folder.
         name: the run's name.
         built: its objects, the model untrained.
+        shared: data sets that other runs of this process have made already.
 
     Returns:
         The run.
     """
-    splits = {
-        split: (built.preprocessing.inputs(rows.inputs), built.readout.encode(rows.target))
-        for split, rows in built.dataset.splits.items()
-    }
+    splits = (shared or Rows()).splits(built)
     member = Member(name, config, choices, list(overrides), folder, built, splits)
     member.arrays = arrays_before(built)
     return member
 
 
-def fit(members: Sequence[Member], resume: bool = False) -> None:
-    """Train members. An error in one is kept with it and ends no other.
+def fit(
+    members: Sequence[Member],
+    resume: bool = False,
+    *,
+    begun: Collection[int] = (),
+    ended: Callable[[Member], None] = lambda member: None,
+    found: Mapping[int, Found] | None = None,
+    save: Callable[[Mapping[int, Fitting]], None] | None = None,
+) -> None:
+    """Train members, several as one stack where they fit together. An error in one is kept with it and ends no other.
 
     Args:
         members: prepared runs; each knows how it went afterwards.
         resume: whether to go on from their newest checkpoints.
+        begun: the places of those that do, where only some do.
+        ended: told of each as soon as it is done.
+        found: where those go on that are further than their own newest checkpoint, by their places.
+        save: writes the state of a stack under way, by the members' places.
     """
-    for member in members:
-        valid = member.splits.get("valid")
-        try:
-            member.fitted = member.built.trainer.fit(member.splits["train"], valid, resume=resume, close_loggers=False)
-        except Exception as error:
-            if isinstance(error, ValueError) and not member.built.trainer.has_started:
-                member.error, member.refused = str(error), tuple(str(error).splitlines())
-                continue
-            member.error = f"{type(error).__name__}: {error}"
-            log.error("the run failed: %s; train.log has the traceback", member.error)
-            log.info("%s", traceback.format_exc())
+    found = found or {}
+    tasks = [
+        Task(
+            member.built.trainer,
+            member.splits["train"],
+            member.splits.get("valid"),
+            resume or place in begun,
+            found.get(place),
+            stacked=member.stack_width > 1,
+        )
+        for place, member in enumerate(members)
+    ]
+
+    def done(place: int, fitted: FitResult | None, error: Exception | None) -> None:
+        member = members[place]
+        member.fitted = fitted
+        if error is not None:
+            _note_error(member, error)
+        ended(member)
+
+    fit_together(tasks, done, save)
+
+
+def _note_error(member: Member, error: Exception) -> None:
+    if isinstance(error, ValueError) and not member.built.trainer.has_started:
+        member.error, member.refused = str(error), tuple(str(error).splitlines())
+        return
+    member.error = f"{type(error).__name__}: {error}"
+    whose = {"run_folder": member.folder}  # of several that are trained together, each has a log of its own
+    log.error("the run failed: %s; train.log has the traceback", member.error, extra=whose)
+    log.info("%s", "".join(traceback.format_exception(error)), extra=whose)
 
 
 def finish(member: Member) -> Result:
@@ -196,13 +244,15 @@ def _finish(member: Member) -> Result:
         if is_over and trainer.sinks.has_lost(CHECKPOINT):
             content |= _failed_for(f"the state at its end could not be saved; {_way_on(member.folder)}")
         if fitted.best is not None and is_over:
-            content["test"] = _test_metrics(member)
-            if content["test"]:
-                trainer.sinks.scalars(fitted.steps, {f"test/{name}": x for name, x in content["test"].items()})
-            # Before the figures, which may fill the disk or be what somebody interrupts: then they are still to do.
-            trainer.sinks.result(content | {"status": "running"})
-            with _room_kept(member.folder):
-                _draw(member, fitted)
+            with trainer.holding("best"):
+                content["test"] = _test_metrics(member)
+                if content["test"]:
+                    trainer.sinks.scalars(fitted.steps, {f"test/{name}": x for name, x in content["test"].items()})
+                # Before the figures, which may fill the disk or be what somebody interrupts: then they are still to do.
+                if not trainer.sinks.is_brief:
+                    trainer.sinks.result(content | {"status": "running"})
+                with _room_kept(member.folder):
+                    _draw(member, fitted)
     trainer.sinks.end(content["status"])
     trainer.close()
     content["notes"] = list(trainer.notes)
@@ -240,8 +290,6 @@ def _test_metrics(member: Member) -> dict[str, float]:
 
 def _draw(member: Member, fitted: FitResult) -> None:
     """Arrays first, then figures from them; what cannot be written is said and noted."""
-    from nnlab.run_figures import draw_figures
-
     sinks = member.built.trainer.sinks
     try:
         member.arrays |= arrays_after(member.built, member.splits, fitted, member.arrays)
@@ -250,7 +298,11 @@ def _draw(member: Member, fitted: FitResult) -> None:
             payload = io.BytesIO()
             np.savez(payload, **arrays)  # type: ignore[arg-type]
             write_atomic(member.folder / "arrays" / f"{name}.npz", payload.getvalue())
-        draw_figures(member.folder, member.name, member.arrays, fitted.history, sinks.media)
+        if sinks.has_figures:
+            from nnlab.run_figures import draw_figures, draw_films  # matplotlib takes half a second
+
+            draw_figures(member.name, member.arrays, fitted.history, sinks.draw)
+            draw_films(member.folder, member.name, member.arrays)
     except OSError as error:
         sinks.note(f"figures could not be written ({error.strerror or error})")
     except Exception as error:  # a picture is worth no run
@@ -292,7 +344,7 @@ def _failed_content(member: Member) -> dict[str, Any]:
     return result.to_json(member.name) | {"error": member.error}
 
 
-def _run_record(member: Member) -> dict[str, Any]:
+def _run_record(member: Member, shared: Rows) -> dict[str, Any]:
     trainer = member.built.trainer
     return {
         "schema_version": SCHEMA_VERSION,
@@ -303,14 +355,14 @@ def _run_record(member: Member) -> dict[str, Any]:
         "overrides": list(member.overrides),
         "seed": member.config["seed"],
         "data": _columns(member.built.dataset),
-        "data_fingerprint": fingerprint(member.built.dataset),
+        "data_fingerprint": shared.fingerprint(member.built.dataset),
         "plugins": list(member.config["plugins"]),
         "choices": {
             "device": str(trainer.device),
             "threads": trainer.threads,
-            "engine": "eager",
+            "engine": "eager" if member.stack_width == 1 else "stack",
             "compile": "off",
-            "stack_width": 1,
+            "stack_width": member.stack_width,
         },
         "versions": {"python": platform.python_version()} | _versions(),
         "git_commit": _git_commit(),
@@ -329,16 +381,7 @@ def _columns(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def fingerprint(dataset: Dataset) -> str:
-    """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
-    digest = hashlib.sha256()
-    for name, split in dataset.splits.items():
-        for tensor in (split.inputs, split.target):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
+@cache
 def _versions() -> dict[str, str]:
     found = {}
     for package in RECORDED_PACKAGES:
@@ -349,6 +392,7 @@ def _versions() -> dict[str, str]:
     return found | {"torch": torch.__version__}
 
 
+@cache
 def _git_commit() -> str | None:
     """The commit that the working directory is at, or None outside a repository."""
     try:

@@ -8,7 +8,7 @@ from nnlab.folder import write_atomic
 from nnlab.report.compare import write
 from nnlab.report.conclusion import FIGURES, PAGE_FILE, TABLE_FILE
 from nnlab.report.fairness import fairness_sketches, scores
-from nnlab.report.layouts import layout
+from nnlab.report.layouts import layout, sentences
 from nnlab.sweep.protocol import Outcome, Protocol, Sweep, run_protocol
 
 
@@ -39,7 +39,9 @@ def compare_fairly(protocol: Protocol, seed: int, folder: Path, sweep: Sweep, co
     found = scores(final)
     width = max(map(len, found))
     lines = [f"  {name:<{width}}  {value:.3f}" for name, value in found.items()]
-    say(f"\n{layout(final, 'table')}\n\nscore: 1 for the fastest to {outcome.target:.4g} on every seed, {_METHOD}")
+    say(f"\n{layout(final, 'table')}\n")
+    say("\n".join(_on_test(outcome)))
+    say(f"\nscore: 1 for the fastest to {outcome.target:.4g} on every seed, {_METHOD}")
     say("\n".join(lines))
     for note in _edges(outcome):
         say(f"note: {note}")
@@ -47,7 +49,7 @@ def compare_fairly(protocol: Protocol, seed: int, folder: Path, sweep: Sweep, co
     sketches = list(fairness_sketches(outcome.tuned.comparison, final))
     shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
     scored = f"Scores (1 for the fastest on every seed, {_METHOD}): {shown}."
-    lead = [*_budget(protocol), *_chosen(outcome), scored, *_edges(outcome)]
+    lead = [*_budget(protocol), *_chosen(outcome), scored, *_on_test(outcome), *_edges(outcome)]
     written = write(outcome.final, folder / PAGE_FILE, folder / FIGURES, command, lead, sketches)
     for problem in [*outcome.final.problems, *written.problems]:
         say(f"note: {problem}")
@@ -64,15 +66,22 @@ def _budget(protocol: Protocol) -> list[str]:
     tuning = count * protocol.num_trials * protocol.tuning_seeds
     return [
         f"{protocol.over}: {', '.join(protocol.options)} on equal terms",
-        f"{protocol.num_trials} trials each are {tuning} tuning runs, chosen on validation",
+        f"{protocol.num_trials} trials each are {tuning} tuning runs, chosen by trainer.monitor",
         f"the best of each on {protocol.num_seeds} fresh seeds: {count * protocol.num_seeds} runs",
     ]
 
 
 def _chosen(outcome: Outcome) -> list[str]:
     best = (f"{option} {', '.join(f'{k}={v}' for k, v in values.items())}" for option, values in outcome.best.items())
-    given = "given" if outcome.is_given else "the worst of the options' mean results"
+    given = "given" if outcome.is_given else "the worst of the options' median results"
     return [f"Chosen by tuning: {'; '.join(best)}.", f"Target: {outcome.target:.6g}, {given}."]
+
+
+def _on_test(outcome: Outcome) -> list[str]:
+    """Who is better on rows that chose nothing."""
+    if outcome.tested is None:
+        return ["note: there is no test split: the rows that chose the epochs judge them too"]
+    return [f"on test: {sentence}" for sentence in sentences(outcome.tested.comparison)]
 
 
 def _edges(outcome: Outcome) -> list[str]:

@@ -8,7 +8,7 @@ from nnlab.config import GROUPS, ConfigError, Library, nearest
 
 VERBS = {
     "train": "train one model, or many with -m",
-    "resume": "go on with a run where it stopped, to the same bits; extend a finished one",
+    "resume": "go on with a run or a sweep where it stopped, to the same bits; extend a finished run",
     "list": "the options of each group, a line of meaning each",
     "data": "what a data set is, without training",
     "model": "a model's layers, shapes and parameters",
@@ -89,7 +89,7 @@ together by what differs between them; seeds are replicates. For each group: n, 
 metric with a 95 % interval, the median, the test figure at the best epoch, steps and seconds; then whether the best
 group differs from each other one, and how many more seeds would tell. Whatever the table does not show is a note.
 
-  --metric valid/loss        what is compared; without it, what selected the best epochs
+  --metric valid/loss        what is compared, test/loss among them; without it, what selected the best epochs
   --by optim,model.width     the groups, rather than everything that differs
   --where optim=adam,seed<5  only these runs: =, !=, <, <=, >, >=; status=completed
   --target 0.05              steps and seconds until the metric reached it, and how many runs did
@@ -114,8 +114,8 @@ RUN_USAGE = {
 
 Goes on with a run exactly where it stopped, however it was ended: the result has the bits of a run that was never
 interrupted. A sweep's folder: its members that are not done. A finished run is extended by a larger
-trainer.max_epochs or trainer.max_steps; trainer.checkpoint_every and trainer.on_divergence may change too, nothing
-else.{_PLUGINS_KEY}
+trainer.max_epochs or trainer.max_steps; trainer.checkpoint_every, trainer.on_divergence and figures may change too,
+nothing else.{_PLUGINS_KEY}
 
   nnlab resume outputs/rings/2026-01-31_12-00-00
   nnlab resume outputs/rings/2026-01-31_12-00-00 trainer.max_epochs=100""",
@@ -203,13 +203,14 @@ groups, with what is chosen when nothing is said
 keys
   seed=0                     weights, order of the rows, dropout; data.seed is for the data
   device=auto                auto, cpu, cuda, cuda:N
+  'figures=[png,svg]'        what each figure of a run is written as; [] draws none
   name=…                     runs go to outputs/NAME/ (the experiment's or data set's name)
   data.batch_size=100        any key of a chosen option; `nnlab list GROUP` and --cfg job show them
   trainer.max_epochs=50      how long; trainer.max_steps counts updates instead
   hydra.run.dir=FOLDER       another place for the run
 
 flags, anywhere in the line
-  -m, --multirun             a sweep
+  -m, --multirun             a sweep; with --plan, what it would train, without training
   --cfg job                  the config that a run would have, without running; --package optim for a part of it
   --config-dir DIR           configs of your own beside nnlab's
   --info, --hydra-help       what Hydra makes of it

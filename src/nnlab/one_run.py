@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from nnlab import experiment
-from nnlab.callback.progress import Progress
+from nnlab.callback.progress import Progress, StackedProgress
 from nnlab.console import log_header, print_header, print_summary
 from nnlab.experiment import Member, Result
 from nnlab.trainer.interrupt import Interrupt
@@ -34,7 +34,7 @@ def _train(console: Console, member: Member, is_member: bool, resume: bool) -> R
     log_header(member)
     if not is_member:
         print_header(console, member)
-        member.built.trainer.watch(Progress(console))
+        member.built.trainer.watch(StackedProgress(console) if member.stack_width > 1 else Progress(console))
     else:
         console.print(f"{member.folder.name}", highlight=False, markup=False, soft_wrap=True)
     experiment.fit([member], resume)

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from nnlab.build import ALLOWED, Built, build
+from nnlab.build import ALLOWED, Built, build, fingerprint
 from nnlab.check.override import parse
+from nnlab.check.root import ROOT_TYPES, root_value_problem
 from nnlab.check.value_type import type_problem
 from nnlab.config import LIST_GROUPS, ConfigError, Library
-from nnlab.experiment import Member, assemble, fingerprint
+from nnlab.experiment import Member, assemble
 from nnlab.folder import METRICS_FILE, RESULT_FILE, RUN_FILE, FolderError, check_rows, read_json, write_json
 from nnlab.manifest import check_some, sweep_stale, write_manifest
 from nnlab.pointer import CHECKPOINTS, read_pointer
@@ -31,8 +32,10 @@ from nnlab.trust import (
     check_training_state,
 )
 
-#: keys whose change leaves the experiment what it is: how long it goes on, and how often it is saved
-CHANGEABLE = ("trainer.max_epochs", "trainer.max_steps", "trainer.checkpoint_every", "trainer.on_divergence")
+#: keys whose change leaves the experiment what it is: how long it goes on, how often it is saved, what is drawn of it
+CHANGEABLE = ("trainer.max_epochs", "trainer.max_steps", "trainer.checkpoint_every", "trainer.on_divergence", "figures")
+#: those of them that make it longer
+LENGTHS = ("trainer.max_epochs", "trainer.max_steps")
 #: how a run ended that has nothing left to do
 ENDED = ("completed", "early_stopped", "diverged")
 STATUSES = (*ENDED, "running", "failed", "interrupted", "preempted")
@@ -121,6 +124,7 @@ def prepare_again(request: Request) -> Member:
     _check_is_text(record.folder / RUN_FILE, content)
     swept = sweep_stale(record.folder)
     member = assemble(config, record.options, _overrides(record), record.folder, printable(record.name), built)
+    member.stack_width = record.stack_width
     _note_versions(member, content)
     for text in unchecked or _damage_beside(record.folder):
         built.trainer.sinks.note(text)
@@ -183,7 +187,11 @@ def _changes(record: RunRecord, overrides: Sequence[str]) -> tuple[dict[str, tup
                 f"{', '.join(CHANGEABLE)}"
             )
         else:
-            problem = type_problem(one.value, found, lambda: Any)
+            problem = (
+                root_value_problem(one.key, one.value, library)
+                if one.key in ROOT_TYPES
+                else type_problem(one.value, found, lambda: Any)
+            )
             if problem:
                 problems.append(f"{text}: {problem}")
             changed[one.key] = (found, one.value)
@@ -205,10 +213,10 @@ def _value_of(record: RunRecord, key: str) -> tuple[Any, bool]:
 
 
 def _with_changes(config: Mapping[str, Any], request: Request) -> dict[str, Any]:
-    trainer = dict(config["trainer"])
-    for key, (_, value) in request.changed.items():
-        trainer[key.removeprefix("trainer.")] = value
-    return {**config, "trainer": trainer, "plugins": list(request.plugins)}
+    changed = {key: value for key, (_, value) in request.changed.items()}
+    of_trainer = {key.removeprefix("trainer."): value for key, value in changed.items() if key.startswith("trainer.")}
+    of_root = {key: value for key, value in changed.items() if key in ROOT_TYPES}
+    return {**config, **of_root, "trainer": {**config["trainer"], **of_trainer}, "plugins": list(request.plugins)}
 
 
 def _build_again(request: Request, config: Mapping[str, Any]) -> Built:
@@ -220,7 +228,7 @@ def _build_again(request: Request, config: Mapping[str, Any]) -> Built:
             f"{record.folder / RUN_FILE}: the data are not those that it was trained on (their fingerprint has "
             "changed): another version of a library or a file makes another experiment"
         )
-    if request.changed and request.status == "completed":
+    if request.status == "completed" and any(key in request.changed for key in LENGTHS):
         _check_schedule(built.trainer.schedule)
     _check_checkpoint(record.folder, built)
     return built
@@ -318,7 +326,7 @@ def _check_checkpoint(folder: Path, built: Built) -> None:
 
 
 def _check_extension(request: Request) -> None:
-    for key in ("trainer.max_epochs", "trainer.max_steps"):
+    for key in LENGTHS:
         before, now = request.changed.get(key, (None, None))
         if isinstance(before, int) and isinstance(now, int) and now < before:
             raise ConfigError(f"{key}={now}: expected more than the {before} that it has done already")

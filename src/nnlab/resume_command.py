@@ -1,17 +1,24 @@
 """`nnlab resume`: a run, or what is unfinished of a sweep, goes on where it stopped."""
 
 import logging
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from nnlab.config import ConfigError
+from nnlab.check.override import parse
+from nnlab.config import ConfigError, Library
 from nnlab.console import Terminal
 from nnlab.folder import RUN_FILE, FolderError
 from nnlab.lock import RunLock
 from nnlab.one_run import train_member
 from nnlab.restore import members_of
 from nnlab.resume import Request, prepare_again, read_request
+from nnlab.sweep.ending import print_ending
+from nnlab.sweep.foreign import check_foreign
+from nnlab.sweep.plan import PLAN_FILE, Plan, read_plan
+from nnlab.sweep.run_plan import run_plan
 from nnlab.trainer.interrupt import Interrupt
 
 
@@ -30,6 +37,11 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
         FolderError: for a folder that cannot be gone on with, or that another process works on.
     """
     logging.raiseExceptions = False  # a train.log that cannot be written must not bury the terminal in tracebacks
+    if (folder / PLAN_FILE).exists() and not (folder / RUN_FILE).exists():
+        plan, plugins = read_plan(folder), _only_plugins(overrides)
+        if plugins is not None:
+            return _resume_sweep(plan, plugins)
+        _check_all_begun(plan)
     members = [path for path in members_of(folder) if (path / RUN_FILE).exists()]
     requests = [read_request(path, overrides) for path in members] or [read_request(folder, overrides)]
     console = Terminal(markup=False)  # a run's name is a stranger's, and no markup
@@ -40,6 +52,48 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
     codes = [_go_on(console, request, is_member=bool(members)) for request in requests if not request.is_over]
     return max(codes, default=0)
+
+
+def _only_plugins(overrides: Sequence[str]) -> list[str] | None:
+    """The packages that are granted, if nothing else is typed."""
+    granted: list[str] = []
+    for text in overrides:
+        one = parse(text, Library())
+        if one.key != "plugins" or not isinstance(one.value, list):
+            return None
+        granted = [str(name) for name in one.value]
+    return granted
+
+
+def _resume_sweep(plan: Plan, plugins: Sequence[str]) -> int:
+    """What is not done of a plan, which may come from a stranger."""
+    lacking = sorted({str(name) for member in plan.members for name in _plugins(member.config)} - set(plugins))
+    if lacking:
+        way = f"nnlab resume {shlex.quote(str(plan.folder))} 'plugins=[{','.join(lacking)}]'"
+        raise ConfigError(f"{plan.folder}: its members use {', '.join(lacking)}, which its plan cannot grant: {way}")
+    console = Terminal(markup=False)
+    with RunLock(plan.folder) as lock:
+        if lock.note:
+            console.print(lock.note, highlight=False, markup=False, soft_wrap=True)
+        outcome = run_plan(plan, console, plugins, check_foreign)
+    if outcome.results:
+        print_ending(console, outcome.results)
+    return outcome.code
+
+
+def _plugins(config: Mapping[str, Any]) -> list[Any]:
+    found = config.get("plugins")
+    return found if isinstance(found, list) else []
+
+
+def _check_all_begun(plan: Plan) -> None:
+    waiting = [member.folder.name for member in plan.members if not (member.folder / RUN_FILE).exists()]
+    if waiting:
+        others = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
+        raise ConfigError(
+            f"{waiting[0]}{others}: not begun yet, and to begin as planned; finish the sweep first, with "
+            f"nnlab resume {shlex.quote(str(plan.folder))}"
+        )
 
 
 def _go_on(console: Terminal, request: Request, is_member: bool) -> int:

@@ -1,13 +1,15 @@
 """What a run's figures are drawn from: predictions on grids and on rows, weights in bins, as plain arrays."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nnlab.build import Built
+from nnlab.callback.film import Film, Frame, numbers_of, put
+from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
 from nnlab.trainer import FitResult
 from nnlab.trainer.trainer import Which
@@ -32,7 +34,11 @@ def arrays_before(built: Built) -> dict[str, Arrays]:
 
     Returns:
         Named groups of arrays.
+
+    Raises:
+        ConfigError: if a film is asked for of data that no plane can show.
     """
+    _check_film(built)
     made: dict[str, Arrays] = {}
     num_weights = sum(tensor.numel() for tensor in _linear_tensors(built.trainer.model).values())
     if num_weights > MOST_WEIGHTS:
@@ -76,6 +82,9 @@ def arrays_after(
         made["curve"] = before["curve"] | {"after": _values(built, grid[:, None], "best")}
     if len(dataset.input_names) == 2:
         made["grid"] = _grid(built)
+        frames = [frame for film in _films(built)[:1] for frame in film.frames]
+        if frames:
+            made["film"] = _film(built, frames)
     if "weights" in before:
         with built.trainer.holding("best"):
             after = _weights(built) if fitted.steps else None
@@ -123,15 +132,59 @@ def _values(built: Built, inputs: np.ndarray, checkpoint: Which) -> np.ndarray:
     return built.readout.value(_outputs(built, inputs, checkpoint)).numpy()
 
 
-def _grid(built: Built) -> Arrays:
+def _plane(built: Built) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both axes of a grid over the inputs, and its points, shape [GRID * GRID, 2]."""
     x, y = (_axis(built.dataset, column, GRID) for column in (0, 1))
-    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    outputs = _outputs(built, points, "best")
+    return x, y, np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+
+
+def _grid(built: Built) -> Arrays:
+    x, y, points = _plane(built)
+    return {"x": x, "y": y} | _map(built, _outputs(built, points, "best"))
+
+
+def _map(built: Built, outputs: Tensor) -> Arrays:
+    """What the model says at each point of the grid."""
     if built.dataset.task == "regression":
-        return {"x": x, "y": y, "values": built.readout.value(outputs).numpy().reshape(GRID, GRID, -1)}
+        return {"values": built.readout.value(outputs).numpy().reshape(GRID, GRID, -1)}
     codes, probability = built.readout.label(outputs), built.readout.probability(outputs)
     sure = probability.amax(dim=-1) if probability.dim() == 2 else torch.maximum(probability, 1 - probability)
-    return {"x": x, "y": y, "codes": codes.numpy().reshape(GRID, GRID), "confidence": sure.numpy().reshape(GRID, GRID)}
+    return {"codes": codes.numpy().reshape(GRID, GRID), "confidence": sure.numpy().reshape(GRID, GRID)}
+
+
+def _films(built: Built) -> list[Film]:
+    return [callback for callback in built.trainer.callbacks if isinstance(callback, Film)]
+
+
+def _check_film(built: Built) -> None:
+    found = len(built.dataset.input_names)
+    if _films(built) and found != 2:
+        raise ConfigError(
+            f"callback.film: expected data with 2 inputs, whose map can be drawn, found {found}; leave the film out, "
+            "or choose a data set with two, such as data=moons"
+        )
+
+
+def _film(built: Built, frames: Sequence[Frame]) -> Arrays:
+    """The map of each frame, as small as it may be: codes in 16 bits, the rest in float32."""
+    x, y, points = _plane(built)
+    inputs, trainer = built.preprocessing.inputs(torch.from_numpy(points)), built.trainer
+    maps = []
+    with trainer.holding("best"):  # asked for the best ones, the trainer now takes whatever the model has
+        best = numbers_of(trainer.model)
+        try:
+            for frame in frames:
+                put(trainer.model, frame.numbers)
+                maps.append(_map(built, trainer.predict(inputs, checkpoint="best")))
+        finally:
+            put(trainer.model, best)
+    moments = {"epoch": [frame.epoch for frame in frames], "step": [frame.step for frame in frames]}
+    with np.errstate(over="ignore"):  # beyond float32 a value is infinite
+        stacked = {
+            name: np.stack([one[name] for one in maps]).astype(np.int16 if name == "codes" else np.float32)
+            for name in maps[0]
+        }
+    return {"x": x, "y": y} | {name: np.array(column, dtype=np.int64) for name, column in moments.items()} | stacked
 
 
 def _confusion(rows: Arrays, num_classes: int) -> Arrays:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from nnlab import figure
 from nnlab.folder import write_atomic
-from nnlab.logger.base import Image, Media
 
 Arrays = Mapping[str, np.ndarray]
 #: beside a decision map or a curve: the rows trained on, and the newest ones that were not
@@ -59,36 +58,78 @@ def figures_of(
 
 
 def draw_figures(
-    folder: Path,
     name: str,
     arrays: Mapping[str, Arrays],
     history: Sequence[Mapping[str, float]],
-    log: Callable[[int, str, Media], None],
-) -> list[str]:
-    """Draw a run's figures into ``figures/`` and into its loggers.
+    draw: Callable[[int, str, Figure], None],
+) -> None:
+    """Draw a run's figures.
 
     Args:
-        folder: the run's folder.
         name: the run's name, for titles.
         arrays: the groups that ``run_arrays`` makes.
         history: the rows of ``metrics.csv``.
-        log: sends a picture to every logger.
-
-    Returns:
-        The file names.
+        draw: takes the step, the name of the files without ending, and the figure.
 
     Raises:
         OSError: if a file cannot be written.
     """
-    (folder / "figures").mkdir(exist_ok=True)
-    written = []
     step = int(history[-1]["step"])
     for stem, drawn in figures_of(name, arrays, history):
-        payload, width, height = figure.png(drawn)
-        write_atomic(folder / "figures" / f"{stem}.png", payload)
-        log(step, f"figures/{stem}", Image(payload, width, height))
-        written.append(f"{stem}.png")
-    return written
+        draw(step, stem, drawn)
+
+
+def draw_films(folder: Path, name: str, arrays: Mapping[str, Arrays]) -> None:
+    """Draw the films of a run that kept its parameters from time to time. The loggers' pictures stand still.
+
+    Args:
+        folder: the run's folder; ``figures/<name>.gif`` go there.
+        name: the run's name, for titles.
+        arrays: the groups that ``run_arrays`` makes.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
+    for stem, payload in films_of(name, arrays):
+        (folder / "figures").mkdir(exist_ok=True)
+        write_atomic(folder / "figures" / f"{stem}.gif", payload)
+
+
+def films_of(name: str, arrays: Mapping[str, Arrays]) -> Iterator[tuple[str, bytes]]:
+    """The films that a run's data and task allow; none of a run that kept nothing for them.
+
+    Args:
+        name: the run's name, for titles.
+        arrays: the groups that ``run_arrays`` makes.
+
+    Yields:
+        File names without ending, and GIFs.
+    """
+    if "film" not in arrays:
+        return
+    about, film = arrays["about"], arrays["film"]
+    rows = {split: arrays[f"rows_{split}"] for split in ("train", "valid", "test") if f"rows_{split}" in arrays}
+    inputs, targets = [str(n) for n in about["input_names"]], [str(n) for n in about["target_names"]]
+    points = {split: (rows[split]["inputs"], rows[split]["target"]) for split in _shown(rows)}
+    moments = [_moment(int(epoch), int(step)) for epoch, step in zip(film["epoch"], film["step"], strict=True)]
+    x, y = film["x"], film["y"]
+    if "codes" in film:
+        classes = [str(n) for n in about["class_names"]]
+        titles = [f"{name}: decision map, {moment}" for moment in moments]
+        codes, confidence = film["codes"], film["confidence"]
+        yield "decision_film", figure.decision_film(x, y, codes, confidence, points, classes, inputs, titles)
+        return
+    titles = [f"{name}: prediction, {moment}" for moment in moments]
+    for column, target in enumerate(targets):
+        shown = {split: (places, values[:, column]) for split, (places, values) in points.items()}
+        gif = figure.value_film(x, y, film["values"][..., column], shown, target, inputs, titles)
+        yield _numbered("value_film", column, targets), gif
+
+
+def _moment(epoch: int, step: int) -> str:
+    if not step:
+        return "before training"
+    return f"epoch {epoch}" if epoch else f"step {step}"
 
 
 def _shown(rows: Mapping[str, object]) -> tuple[str, ...]:

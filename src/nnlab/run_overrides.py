@@ -16,6 +16,7 @@ _FIXED = {
         ("expand", "input_scale", "standardize", "standardize_target"), "the preprocessing is that of the training"
     ),
     **dict.fromkeys(("batch_size", "shuffle"), "it changes nothing in an evaluation"),
+    "fold": "the rows held out are those of the training",
     "_target_": "choose other data with data=…",
 }
 

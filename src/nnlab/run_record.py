@@ -7,7 +7,7 @@ from typing import Any
 
 from nnlab.check.root import MAX_SEED
 from nnlab.config import GROUPS
-from nnlab.folder import RUN_FILE, SCHEMA_VERSION, FolderError, read_json
+from nnlab.folder import RUN_FILE, SCHEMA_VERSION, FolderError, figures_problem, read_json
 
 #: how deep a config is nested at most
 MOST_DEPTH = 20
@@ -50,6 +50,7 @@ class RunRecord:
         plugins: the packages that were granted when it was trained; to be shown, never to be taken.
         device: what it was trained on, such as ``cpu`` or ``cuda:0``.
         threads: CPU threads that it was trained with.
+        stack_width: runs that it was trained together with, itself included.
         fingerprint: SHA-256 of its data.
     """
 
@@ -61,6 +62,7 @@ class RunRecord:
     plugins: tuple[str, ...]
     device: str
     threads: int
+    stack_width: int
     fingerprint: str
 
 
@@ -92,6 +94,7 @@ def read_record(folder: Path) -> RunRecord:
         plugins=found.names("plugins", 0),
         device=found.text("choices.device"),
         threads=found.number("choices.threads", 1),
+        stack_width=found.number("choices.stack_width", 1),
         fingerprint=found.text("data_fingerprint"),
     )
 
@@ -184,6 +187,8 @@ def _check_config(found: _Reader, config: Mapping[str, Any]) -> None:
             found.mapping(f"config.{group}")
     found.number("config.seed", 0, MAX_SEED)
     found.text("config.device")
+    if "figures" in config and (problem := figures_problem(config["figures"])):  # older runs have none
+        raise FolderError(f"{found.path}: config.figures: {problem}")
     found.text("config.trainer.precision")
     _check_plain(found, "config", config, 1)
 

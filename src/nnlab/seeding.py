@@ -49,3 +49,19 @@ def epoch_order(seed: int, epoch: int, num_rows: int) -> torch.Tensor:
         A permutation of ``0 … N-1``, int64, shape [N], on the CPU.
     """
     return torch.randperm(num_rows, generator=generator(seed, "order", epoch))
+
+
+def seed_global(seed: int, device: torch.device) -> None:
+    """Seed the generators that torch's own layers draw from, as ``torch.manual_seed`` does.
+
+    That one prepares the seeding of every kind of device that torch knows, which takes a millisecond and is kept until
+    such a device is used.
+
+    Args:
+        seed: as for ``torch.manual_seed``.
+        device: where numbers are going to be drawn, beside the CPU.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from rich.table import Table
 from torch import Tensor
 
@@ -11,6 +10,7 @@ from nnlab.build import build_data, build_model
 from nnlab.config import ConfigError
 from nnlab.console import describe_model, table_text
 from nnlab.data.dataset import Dataset
+from nnlab.data.folds import class_counts, fold_words
 from nnlab.small_model import forward_pass, page_lines
 
 #: columns shown one by one; wider data sets show the first ones
@@ -41,7 +41,9 @@ def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     if preprocessing.input_names != dataset.input_names:
         lines.append(f"  expanded {len(preprocessing.input_names)}: {_some(preprocessing.input_names)}")
     for name, split in dataset.splits.items():
-        lines.append(f"  {name:<8} {len(split):,} rows{_class_counts(dataset, split.target)}")
+        lines.append(f"  {name:<8} {len(split):,} row{'s' * (len(split) != 1)}{_class_counts(dataset, split.target)}")
+    if folds := fold_words(dataset, config["data"].get("folds"), config["data"].get("fold", 0)):
+        lines.append(f"  folds    {folds}; train is all others")
     if dataset.valid is None:
         lines.append("  valid    none, so the best epoch is chosen by train/loss")
     batch = min(config["data"]["batch_size"], len(dataset.train))
@@ -114,10 +116,8 @@ def _changes(config: Mapping[str, Any]) -> bool:
 
 
 def _class_counts(dataset: Dataset, target: Tensor) -> str:
-    if not dataset.class_names:
-        return ""
-    counts = torch.bincount(target.flatten().long(), minlength=len(dataset.class_names)).tolist()
-    return ": " + ", ".join(f"{count:,} {name}" for name, count in zip(dataset.class_names, counts, strict=True))
+    counts = class_counts(dataset, target)
+    return ": " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) if counts else ""
 
 
 def _some(names: tuple[str, ...]) -> str:

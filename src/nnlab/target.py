@@ -5,7 +5,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from nnlab.config import ConfigError, nearest
@@ -138,7 +138,8 @@ def _is_public(function: Callable[..., Any], package: str) -> bool:
     return not function.__name__.startswith("_") and function.__module__.split(".")[0] == package.split(".")[0]
 
 
-def parameters_of(target: Callable[..., Any]) -> dict[str, Any]:
+@cache
+def parameters_of(target: Callable[..., Any]) -> Mapping[str, Any]:
     """The parameters that a target takes by name, each with its annotation (Any where there is none)."""
     constructor = target.__init__ if inspect.isclass(target) else target
     try:
@@ -178,7 +179,7 @@ def call(node: Node, allowed: Allowed, key: str, plugins: Sequence[str], **given
     try:
         made = target(**given, **keys)
     except _ERRORS_OF_VALUES as error:
-        known = ("data.", "model.", "trainer.", "device:", f"{key}.")
+        known = ("data.", "model.", "trainer.", "device:", "figures:", f"{key}.")
         text = str(error) or type(error).__name__
         raise ConfigError(*(t if t.startswith(known) else f"{key}: {t}" for t in text.splitlines())) from error
     return _as_promised(made, allowed, key, node)
@@ -188,7 +189,8 @@ def call(node: Node, allowed: Allowed, key: str, plugins: Sequence[str], **given
 _ERRORS_OF_VALUES = (ValueError, TypeError, IndexError, RuntimeError, OverflowError, MemoryError)
 
 
-def _required(target: Callable[..., Any]) -> list[str]:
+@cache
+def _required(target: Callable[..., Any]) -> Sequence[str]:
     parameters = inspect.signature(target).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return [p.name for p in parameters if p.kind in named and p.default is inspect.Parameter.empty]

@@ -32,6 +32,8 @@ _OWN_TYPES: dict[str, dict[str, Any]] = {
         "input_scale": float,
         "standardize": bool,
         "standardize_target": bool,
+        "folds": int | None,
+        "fold": int,
     },
     "init": {"bias": str | float | list[Any]},
     "loss": {"l1": float, "l2": float},

@@ -16,8 +16,10 @@ CONFIGS = Path(__file__).parents[2] / "configs/callback"
     [
         ("activation_matters", {"num_networks": 6, "seed": 0}),
         ("early_stopping", {"patience": 10, "min_delta": 0.0, "monitor": None}),
+        ("film", {"every": 1, "most_frames": 60}),
         ("histograms", {"every": 1}),
         ("matmul", {"num_rows": 10_000, "seed": 0}),
+        ("norms", {"every": 1}),
         ("trace", {"most_parameters": 100}),
     ],
 )

@@ -60,6 +60,12 @@ REFUSED = {
     "trainer.checkpoint_every=1.5": ["expected a word or a whole number, found 1.5"],
     "seed=1.5 device=5 name=7": ["expected a whole number, found 1.5", "expected a word, found 5", "found 7"],
     "plugins=5": ["expected a list of words, found 5"],
+    "figures=png": ["figures=png: expected a list of png and svg", "as in 'figures=[png]'", "found 'png'"],
+    "figures=[png,jpg]": ["or [] for no figures, found ['png', 'jpg']"],
+    "figures=[svg,svg]": ["each at most once", "found ['svg', 'svg']"],
+    "figures=null": ["expected a list of png and svg", "found null"],
+    "figures=[[png]]": ["found [['png']]"],
+    "figures=${name} name=svg": ["figures: expected a list of png and svg", "found 'svg'"],
     # values that only the parts know
     "model.depth=-1": ["model.depth: expected", "found -1"],
     "model.width=0": ["model.width: expected at least 1, found 0"],

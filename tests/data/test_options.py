@@ -15,7 +15,7 @@ import nnlab.data
 from nnlab.data import Dataset, Split
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
-COMMON = {"batch_size", "shuffle", "standardize", "standardize_target", "input_scale"}
+COMMON = {"batch_size", "shuffle", "standardize", "standardize_target", "input_scale", "folds", "fold"}
 
 
 class Facts(NamedTuple):

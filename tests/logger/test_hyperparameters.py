@@ -28,7 +28,16 @@ from nnlab.target import parameters_of, resolve
             {"callback.early_stopping": "EarlyStopping", "callback.early_stopping.patience": 5},
         ),
         ({"callback": {}, "gradient": {}}, {}),
-        ({"name": "x", "device": "cpu", "plugins": [], "logger": {"tensorboard": {"_target_": "a.B"}}}, {}),
+        (
+            {
+                "name": "x",
+                "device": "cpu",
+                "figures": ["png"],
+                "plugins": [],
+                "logger": {"tensorboard": {"_target_": "a.B"}},
+            },
+            {},
+        ),
         ({"metric": {"auto": {"_target_": "a.b"}}}, {}),
         (
             {"trainer": {"_target_": "a.B", "threads": 2, "checkpoint_every": "30s", "max_epochs": 4}},

@@ -17,7 +17,7 @@ from run_files import write_run
 def sweep(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number, (optim, seed) in enumerate((optim, seed) for optim in ("sgd", "adam") for seed in (0, 1, 2)):
-        best = (0.3 if optim == "sgd" else 0.1) + seed / 100
+        best = 0.3 + seed / 50 if optim == "sgd" else 0.1 + seed / 100
         folder = write_run(Path("sweep") / f"{number}_{optim}", [0.5, best], optim=optim, seed=seed)
         write_map(folder, seed)
     return Path("sweep")
@@ -83,6 +83,13 @@ def test_compare_takes_every_flag(sweep, capsys):
         (["sweep", "--target", "low"], "--target"),
         (["sweep", "--format", "yaml"], "--format"),
         (["sweep", "--metrics", "x"], "--metrics"),
+        (["sweep", "--target", "nan"], "--target: expected a finite number, found nan"),
+        (["sweep", "--by", ","], "--by: expected keys"),
+        (["sweep", "--html", "sweep"], "--html: expected a file, such as sweep/report.html; sweep is a folder"),
+        (
+            ["sweep", "--figures", "sweep/0_sgd/run.json"],
+            "--figures: expected a folder; sweep/0_sgd/run.json is",
+        ),
     ],
 )
 def test_compare_refuses_mistakes_in_a_line_with_exit_code_2(sweep, capsys, words, message):
@@ -91,6 +98,26 @@ def test_compare_refuses_mistakes_in_a_line_with_exit_code_2(sweep, capsys, word
     assert error.startswith("nnlab compare: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_conditions_on_lists_are_not_parted_at_the_commas_of_the_list(sweep, capsys):
+    for number, widths in enumerate(([32, 32], [8], [32, 32])):
+        write_run(sweep / f"{number + 6}", seed=number, config={"model": {"widths": widths}})
+    for typed in ("model.widths=[32,32],seed<2", "model.widths==[32, 32],seed<2"):
+        assert main(["compare", "sweep", "--where", typed, "--format", "json"]) == 0
+        (group,) = json.loads(capsys.readouterr().out)["groups"]
+        assert group["folders"] == ["sweep/6"]
+
+
+def test_a_finished_run_whose_table_lost_rows_is_left_out_and_named(sweep, capsys):
+    table = sweep / "1_sgd" / "metrics.csv"
+    table.write_text(table.read_text().rpartition("\n2,")[0] + "\n")
+    (sweep / "2_sgd" / "metrics.csv").unlink()
+    assert main(["compare", "sweep", "--format", "csv"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[2].startswith("sgd,1,0.3,")
+    assert "1_sgd/metrics.csv ends at step 10 of 20, and the run is completed: rows are missing" in printed.err
+    assert "2_sgd/metrics.csv has no rows" in printed.err
 
 
 def test_a_damaged_run_is_named_beside_the_table_and_the_code_is_2(sweep, capsys):

@@ -209,11 +209,28 @@ def test_equal_groups_seldom_have_a_best_that_is_told_apart():
 
 
 @METHOD
-def test_runs_without_any_spread_are_told_apart(method):
-    found = held(group([0.5] * 3), group([0.25] * 3), method)
-    assert (found.interval.low, found.interval.high, found.verdict) == (0.25, 0.25, "better")
-    unpaired = held(group([0.5] * 3), group([0.25] * 3, 50), method)
-    assert (unpaired.interval.low, unpaired.interval.high, unpaired.verdict) == (0.25, 0.25, "better")
+@pytest.mark.parametrize("first_seed", [0, 50])
+@pytest.mark.parametrize(
+    ("num", "verdict", "needed"), [(2, "not told apart", 4), (3, "not told apart", 4), (4, "better", None)]
+)
+def test_runs_without_any_spread_are_told_apart_where_exchanging_them_could_hardly_part_them_so(
+    method, first_seed, num, verdict, needed
+):
+    found = held(group([0.5] * num), group([0.25] * num, first_seed), method)
+    assert (found.interval.low, found.interval.high) == (0.25, 0.25)
+    # SciPy finds no exact p value for ties alone: 2 of all ways to part the runs
+    assert found.p_value == pytest.approx(2 / len(list(itertools.combinations(range(2 * num), num))))
+    assert (found.verdict, found.num_needed) == (verdict, needed)
+
+
+@METHOD
+@pytest.mark.parametrize("num", [2, 5, 6])
+def test_equal_differences_of_unequal_runs_have_the_p_value_of_their_signs(method, num):
+    values = np.arange(num) / 8
+    found = held(group(values + 0.25), group(values), method)
+    assert found.p_value == pytest.approx(stats.binomtest(num, num).pvalue)
+    assert found.verdict == ("better" if num == 6 else "not told apart")
+    assert found.num_needed == (None if num == 6 else 6)
 
 
 @METHOD
@@ -302,42 +319,43 @@ ADAM, SGD = group([0.101, 0.102, 0.103, 0.104, 0.105]), group([0.112, 0.115, 0.1
             group([0.0, 1.0, 2.0]),
             group([0.5, 1.0, 1.5, 2.0], 50),
             "student",
-            "adam and sgd are not told apart in valid/loss by these runs: the first minus the second is -0.250 "
-            "(95 % interval -2.271 to 1.771, unpaired, 3 and 4 runs); about 180 seeds of each in all would be "
-            "needed to find it with 80 % probability, if the difference is what it seems",
+            "adam is not told apart from sgd by these runs: first minus second -0.250 in valid/loss "
+            "(95 % interval -2.271 to 1.771, unpaired, 3 and 4 runs); about 180 seeds each in all would tell, if real "
+            "(80 % power)",
         ),
         (
             group([1.0, 2.0]),
             group([1.0, 2.0], 50),
             "bootstrap_t",
-            "adam and sgd are not told apart in valid/loss by these runs: the first minus the second is 0.00 "
+            "adam is not told apart from sgd by these runs: first minus second 0.00 in valid/loss "
             "(95 % bootstrap-t interval without limits, unpaired, 2 runs of each)",
         ),
         (
             group([1.0]),
             group([2.0]),
             "student",
-            "adam and sgd are not told apart in valid/loss by these runs: the first minus the second is -1.00 "
+            "adam is not told apart from sgd by these runs: first minus second -1.00 in valid/loss "
             "(95 % interval without limits, unpaired, 1 run of each); it takes two runs of each to say more",
         ),
         (
             group([1.0, 2.0]),
             group([1.0, 2.0]),
             "student",
-            "adam and sgd are not told apart in valid/loss by these runs: there is no difference at all "
-            "(paired over 2 seeds)",
+            "adam is not told apart from sgd by these runs: no difference at all in valid/loss (paired over 2 seeds)",
         ),
         (
             group([1.0, 2.0]),
             group([1.5, 2.5]),
             "student",
-            "adam is better than sgd in valid/loss by 0.500 (the same without any spread, paired over 2 seeds)",
+            "adam is not told apart from sgd by these runs: first minus second -0.500 in valid/loss "
+            "(the same without any spread, paired over 2 seeds); about 4 more seeds each would tell, if real "
+            "(80 % power)",
         ),
         (
             group([1.0, 2.0, 3.0]),
             group([1.0001, 3.0, 2.0]),
             "student",
-            "adam and sgd are not told apart in valid/loss by these runs: the first minus the second is 0.000 "
+            "adam is not told apart from sgd by these runs: first minus second 0.000 in valid/loss "
             "(95 % interval -2.484 to 2.484, paired over 3 seeds); more than 1,000 seeds of each would be needed",
         ),
     ],
@@ -347,12 +365,21 @@ def test_sentence_says_it_plainly(first, second, method, expected):
     assert difference(Replicates("adam", first), Replicates("sgd", second), asked).sentence == expected
 
 
-def test_sentence_of_many_groups_names_the_correction():
+def test_sentence_of_many_groups_names_the_correction_and_stays_short():
     found = differences(with_p_values([0.0080, 0.0105, 0.2]), grows=False, metric="valid/loss")
     ends = [one.sentence.partition("seeds)")[2] for one in found]
-    assert ends[0] == ", also with Holm's correction for 6 pairs of groups"
-    assert ends[1].startswith("; told apart by itself, but not with Holm's correction for 6 pairs of groups; about ")
+    assert ends[0] == ", also after Holm's correction (6 pairs)"
+    assert ends[1].startswith("; told apart alone, but not after Holm's correction (6 pairs); about ")
     assert ends[2].startswith("; about ")
+    assert len(found[2].sentence) < 210
+    assert max(len(one.sentence) for one in found) < 270
+
+
+def test_equal_differences_that_prove_little_are_not_told_apart_by_themselves_either():
+    groups = {"a": group([1.0, 2.0]), "b": group([1.5, 2.5]), "c": group([7.0, 9.0])}
+    sentence = differences(groups, grows=False, metric="valid/loss")[0].sentence
+    assert "told apart alone" not in sentence
+    assert "the same without any spread" in sentence
 
 
 @pytest.mark.parametrize("seeds", [1, 5])

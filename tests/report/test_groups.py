@@ -29,8 +29,8 @@ def test_seeds_threads_and_what_an_option_brings_with_it_are_no_differences(runs
     assert differing_keys(runs) == ["optim"]
     groups = group_runs(runs, ["optim"])
     assert [(group.name, [run.replicate for run in group.runs]) for group in groups] == [
-        ("optim=sgd", [(0, 0), (1, 0)]),
-        ("optim=adam", [(0, 0), (1, 0)]),
+        ("optim=sgd", [(0, 0, 0), (1, 0, 0)]),
+        ("optim=adam", [(0, 0, 0), (1, 0, 0)]),
     ]
 
 

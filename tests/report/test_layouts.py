@@ -90,7 +90,7 @@ def test_names_from_configs_do_nothing_in_any_notation(compared, form):
 
 
 def test_many_groups_get_a_sentence_each_for_the_best_and_a_count_for_the_rest(compared):
-    runs = [{"losses": [lr + seed / 10], "seed": seed, "lr": lr} for lr in range(1, 11) for seed in (0, 1, 2)]
+    runs = [{"losses": [lr + seed * lr / 100], "seed": seed, "lr": lr} for lr in range(1, 11) for seed in (0, 1, 2)]
     text = layout(compared(runs), "table")
     assert text.count(" is better than ") == 6
     assert "of the 3 other groups: 3 worse than it (--format json has all of it)" in text

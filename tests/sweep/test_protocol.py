@@ -1,14 +1,20 @@
 """The fair comparison: what it refuses, what it runs, what it chooses, what it says."""
 
 import csv
+import html
 import json
+import re
+import statistics
 from pathlib import Path
 
 import pytest
 
 from nnlab.cli import main
 from nnlab.config import ConfigError
-from nnlab.sweep.protocol import read_protocol
+from nnlab.report.compare import find
+from nnlab.report.comparison import Asked
+from nnlab.sweep.protocol import read_protocol, target_of_all
+from run_files import write_run
 
 GOOD = {
     "over": "optim",
@@ -106,6 +112,26 @@ def test_the_page_has_the_protocols_figures_and_says_how_it_was_done(compared):
         "curves",
         "strip",
     } <= names
+
+
+def test_the_target_is_the_worst_median_and_the_verdict_is_given_on_test_too(compared):
+    page = html.unescape((compared / "comparison.html").read_text())
+    found = {}
+    for path in (compared / "final").rglob("result.json"):
+        found.setdefault(path.parts[-3], []).append(json.loads(path.read_text()))
+    medians = [statistics.median(one["best"]["value"] for one in runs) for runs in found.values()]
+    assert f"Target: {max(medians):.6g}, the worst of the options' median results." in page
+    means = {option: statistics.mean(one["test"]["loss"] for one in runs) for option, runs in found.items()}
+    first, second = sorted(means, key=means.__getitem__)
+    assert re.search(f"on test: optim={first} (and|is better than) optim={second} .*in test/loss", page)
+
+
+def test_one_run_that_learns_nothing_does_not_choose_the_target(tmp_path):
+    for number, (optim, best) in enumerate(
+        [("sgd", 0.1), ("sgd", 0.2), ("sgd", 0.3), ("adam", 0.01), ("adam", 0.02), ("adam", 9.0)]
+    ):
+        write_run(tmp_path / f"{number}", [10, best], optim=optim, seed=number % 3)
+    assert target_of_all(find([tmp_path], Asked(by=["optim"]))) == 0.2
 
 
 def test_a_wrong_budget_is_refused_before_anything_is_run(tmp_path, monkeypatch, capsys):

@@ -26,7 +26,7 @@ class Outlet(Protocol):
         """Add a row to ``<name>.csv`` in the run's folder: the same columns every time, None for an empty cell."""
 
     def figure(self, step: int, name: str, figure: "Figure") -> None:
-        """Draw ``figures/<name>.png``, and the same picture for every logger."""
+        """Draw ``figures/<name>`` in the run's formats, and a picture for every logger; nothing with ``figures=[]``."""
 
     def say(self, text: str) -> None:
         """Put one sentence into the log, the notes of ``result.json`` and the summary."""

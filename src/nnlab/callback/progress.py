@@ -46,6 +46,15 @@ class Progress(Callback):
 
     def on_step_end(self, view: FitView, step: int, loss: Tensor) -> None:
         """See ``Callback``."""
+        self.draw_if_due(view, step)
+
+    def draw_if_due(self, view: FitView, step: int) -> None:
+        """Bring the live line up to date, if there is one that is old.
+
+        Args:
+            view: the training.
+            step: optimizer steps done.
+        """
         if self._live is not None and time.monotonic() - self._drawn_s >= REFRESH_S:
             self._draw(view, step)
 
@@ -83,3 +92,28 @@ class Progress(Callback):
             f"epoch {epoch:>{width}}/{view.num_epochs}  {int(left // 60)}:{int(left % 60):02d} left  "
             f"{speed:,.0f} steps/s  {self._metrics}"
         )
+
+
+@final
+class StackedProgress(Callback):
+    """The same for a member of a stack, whose single steps nobody may look at: the live line moves at evaluations.
+
+    Args:
+        console: where to draw.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(console)
+
+    def on_fit_start(self, view: FitView) -> None:
+        """See ``Callback``."""
+        self._progress.on_fit_start(view)
+
+    def on_evaluation(self, view: FitView, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        """See ``Callback``."""
+        self._progress.on_evaluation(view, epoch, step, metrics)
+        self._progress.draw_if_due(view, step)
+
+    def on_fit_end(self, view: FitView, step: int) -> None:
+        """See ``Callback``."""
+        self._progress.on_fit_end(view, step)

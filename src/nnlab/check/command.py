@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnlab.check.composition import Composition
+from nnlab.check.folds import fold_problems
 from nnlab.check.groups import NEEDS_MULTIRUN, group_choices, group_problem, is_group, wanted
+from nnlab.check.launcher import launcher_problems
 from nnlab.check.override import Typed, parse
 from nnlab.check.root import composed_root_problems, refuse_files
 from nnlab.check.values import Values
@@ -83,6 +85,7 @@ def check(overrides: Sequence[str], library: Library, multirun: bool) -> Command
     typed = _parse(command, library)
     groups = [one for one in typed if is_group(one, library)]
     doubtful = _choose_groups(command, groups, library, multirun)
+    command.problems += launcher_problems(command.choices, command.overrides, library)
     values = [one for one in typed if one not in groups and not one.is_hydras]
     # What else may be set depends on these two.
     values.sort(key=lambda one: (one.key != "plugins", not one.key.endswith("_target_")))
@@ -93,6 +96,8 @@ def check(overrides: Sequence[str], library: Library, multirun: bool) -> Command
         return command
     for one in values:
         _check_value(command, one, checks, doubtful, multirun)
+    for one, problem in fold_problems(values, [each.base.config for each in checks]):
+        command.refuse(one, problem)
     command.problems += _conflicts(command, checks)
     if not command.problems:
         _check_whole(command, typed, checks, library)

@@ -8,7 +8,7 @@ from typing import Any
 import hydra
 import yaml
 from hydra.errors import HydraException
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from nnlab.config import ConfigError, Library
@@ -57,6 +57,18 @@ class Composition:
             parent = parent.setdefault(part, {})
         before = parent.get(path[-1])
         parent[path[-1]] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, dict) else value
+
+
+def chosen(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """The option of each group of nnlab's and the user's own.
+
+    Args:
+        choices: as Hydra counts them, a DictConfig too.
+    """
+    plain = OmegaConf.to_container(choices) if isinstance(choices, DictConfig) else dict(choices)
+    assert isinstance(plain, dict)
+    # Of the groups inside groups, Hydra's are no part of the config, and an experiment's follow from its name.
+    return {str(name): option for name, option in plain.items() if not str(name).startswith(("hydra/", "experiment/"))}
 
 
 def in_one_line(error: Exception) -> str:

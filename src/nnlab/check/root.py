@@ -8,8 +8,15 @@ from typing import Any
 from nnlab.check.override import Typed
 from nnlab.check.value_type import type_problem
 from nnlab.config import ConfigError, Library
+from nnlab.folder import figures_problem
 
-ROOT_TYPES: dict[str, Any] = {"name": str | None, "seed": int, "device": str, "plugins": list[str]}
+ROOT_TYPES: dict[str, Any] = {
+    "name": str | None,
+    "seed": int,
+    "device": str,
+    "figures": list[str],
+    "plugins": list[str],
+}
 #: keys that nnlab reads itself, so that a data set of the user's own needs them too
 NEEDED = {"data": ("batch_size", "shuffle"), "trainer": ("on_divergence",)}
 MAX_SEED = 2**63 - 1
@@ -61,14 +68,16 @@ def composed_root_problems(config: Mapping[str, Any], library: Library) -> list[
     """
     known = {*library.groups, *ROOT_TYPES}
     problems = [f"{key}: there is no such key, so setting it would do nothing" for key in config if key not in known]
-    for key in ("name", "seed", "device"):
+    for key in ("name", "seed", "device", "figures"):
         problem = root_value_problem(key, config.get(key), library)
         problems += [f"{key}: {problem}"] if problem else []
     return problems
 
 
 def root_value_problem(key: str, value: Any, library: Library) -> str | None:
-    """What is wrong with a value of ``name``, ``seed``, ``device`` or ``plugins``, if anything."""
+    """What is wrong with a value of ``name``, ``seed``, ``device``, ``figures`` or ``plugins``, if anything."""
+    if key == "figures":
+        return figures_problem(value)
     problem = type_problem(value, library.root[key], lambda: ROOT_TYPES[key])
     if problem:
         return problem

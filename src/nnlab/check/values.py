@@ -11,7 +11,11 @@ from nnlab.check.value_type import type_problem
 from nnlab.config import LIST_GROUPS, ConfigError, Library, nearest
 
 #: types of keys that nnlab reads itself and that their YAML value does not tell
-OWN_TYPES: dict[str, Any] = {"init.bias": str | float | list[list[float]]}
+OWN_TYPES: dict[str, Any] = {
+    "init.bias": str | float | list[list[float]],
+    "data.folds": int | None,
+    "data.fold": int,
+}
 
 
 class Values:
@@ -121,6 +125,7 @@ class Values:
         parameters = self._parameters(node, path)
         if parameters is None:
             return None
+        parameters = {**parameters, **_own_types(path)}
         if name not in parameters:
             return f"{node['_target_']} takes no {name!r}{nearest(name, list(parameters))}"
         return None if _is_interpolation(value) else type_problem(value, None, lambda: parameters[name])
@@ -149,6 +154,12 @@ class Values:
             return parameters_of(check_target(node["_target_"], allowed, group, self.plugins))
         except (ConfigError, TypeError):
             return None
+
+
+def _own_types(path: Sequence[str]) -> dict[str, Any]:
+    """The type of a key that nnlab reads itself, whatever the target takes, by the key's last word."""
+    key = ".".join(path)
+    return {path[-1]: OWN_TYPES[key]} if key in OWN_TYPES else {}
 
 
 def _is_interpolation(value: Any) -> bool:

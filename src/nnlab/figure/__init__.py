@@ -3,11 +3,13 @@
 from nnlab.figure.confusion_matrix import confusion_matrix
 from nnlab.figure.decision_map import decision_map
 from nnlab.figure.durations import durations
+from nnlab.figure.film import decision_film, value_film
 from nnlab.figure.fitted_curve import fitted_curve
 from nnlab.figure.group_curves import GroupCurves, group_curves
 from nnlab.figure.heat_map import heat_map
 from nnlab.figure.learning_curves import learning_curves
 from nnlab.figure.map_grid import Decisions, Values, map_grid, value_map_grid
+from nnlab.figure.norms import norms
 from nnlab.figure.parallel import parallel_coordinates
 from nnlab.figure.performance_profile import performance_profile
 from nnlab.figure.png import png
@@ -29,6 +31,7 @@ __all__ = [
     "StripRow",
     "Values",
     "confusion_matrix",
+    "decision_film",
     "decision_map",
     "durations",
     "fitted_curve",
@@ -36,6 +39,7 @@ __all__ = [
     "heat_map",
     "learning_curves",
     "map_grid",
+    "norms",
     "parallel_coordinates",
     "performance_profile",
     "png",
@@ -46,6 +50,7 @@ __all__ = [
     "svg",
     "time_to_target",
     "tuning_budget",
+    "value_film",
     "value_map",
     "value_map_grid",
     "weights",

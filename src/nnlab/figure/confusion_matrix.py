@@ -8,6 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from nnlab.figure.layout import Margins, note, panels
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import BLUE, INK, MUTED
 from nnlab.figure.text import literal
 
@@ -27,7 +28,11 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str)
 
     Returns:
         The figure; beyond 12 classes without percentages, beyond 25 without numbers.
+
+    Raises:
+        ValueError: if there is no class.
     """
+    refuse_nothing("confusion matrix", "class", class_names)
     num_classes = len(class_names)
     side = max(3.0, _cell(num_classes) * num_classes)
     names = [literal(name, most=14) for name in class_names]

@@ -104,7 +104,17 @@ def label_plane(axes: Axes, x: np.ndarray, y: np.ndarray, input_names: Sequence[
 
 
 def extent(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
-    """The edges of a picture whose pixel centres are the grid points: left, right, bottom, top."""
+    """The edges of a picture whose pixel centres are the grid points: left, right, bottom, top.
+
+    Args:
+        x: values of the first input, shape [X].
+        y: values of the second input, shape [Y].
+
+    Raises:
+        ValueError: if there are not two values of each.
+    """
+    if min(len(x), len(y)) < 2:
+        raise ValueError(f"map: expected at least two values of each input, found {len(x)} and {len(y)}")
     dx, dy = (float(values[-1] - values[0]) / (len(values) - 1) / 2 for values in (x, y))
     return float(x[0]) - dx, float(x[-1]) + dx, float(y[0]) - dy, float(y[-1]) + dy
 
@@ -120,7 +130,7 @@ def _paint(axes: Axes, x: np.ndarray, y: np.ndarray, codes: np.ndarray, strength
     for code in np.unique(codes):
         here = codes == code
         picture[here] = 1 - strength[here][:, None] * (1 - tint([class_color(int(code))], 1.0))
-    axes.imshow(picture, origin="lower", extent=extent(x, y), aspect="auto", interpolation="nearest")
+    axes.imshow(picture, origin="lower", extent=extent(x, y), aspect="auto", interpolation="none")
 
 
 def _scatter(

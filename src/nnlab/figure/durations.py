@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from nnlab.figure.layout import Margins, panels
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import BLUE, INK, ORANGE
 from nnlab.figure.text import literal
 
@@ -20,7 +21,11 @@ def durations(seconds: Mapping[str, float], title: str) -> Figure:
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no duration.
     """
+    refuse_nothing("durations", "duration", seconds)
     margins = Margins(left=2.2, right=0.9, top=0.05)
     figure, (axes,) = panels(1, title, width=4.6, height=0.5 * len(seconds) + 0.1, margins=margins, heading=0.45)
     milliseconds = [1e3 * value for value in seconds.values()]

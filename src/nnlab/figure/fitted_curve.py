@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnlab.figure.layout import Margins, panels
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import INK, MUTED
 from nnlab.figure.points import Splits, marker_key, marker_size, marker_style, split_label, thinned
 from nnlab.figure.text import legend, literal
@@ -33,7 +34,11 @@ def fitted_curve(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no value of the input.
     """
+    refuse_nothing("fitted curve", "value of the input", grid)
     figure, (axes,) = panels(1, title, width=5.2, height=3.6, margins=Margins(top=0, beside=2.7), heading=0.5)
     axes.grid(True, color="#E6E6E6", linewidth=0.6)
     handles, labels = [], []

@@ -15,6 +15,7 @@ from matplotlib.textpath import TextPath
 
 from nnlab.figure.layered import Layout, layered
 from nnlab.figure.layout import Margins, panels, second_line
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import BLUE, INK, MUTED, ORANGE, tint
 from nnlab.figure.text import legend, literal
 
@@ -70,7 +71,11 @@ def graph(boxes: Sequence[Box], aside: Sequence[Box], title: str, remarks: Seque
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no node.
     """
+    refuse_nothing("graph", "node", boxes)
     arrows = [(parent, child) for child, box in enumerate(boxes) for parent, _ in box.parents]
     is_operation = [box.kind == "operation" for box in boxes]
     layout = layered([_width(box) for box in boxes], arrows, is_operation, _GAP)

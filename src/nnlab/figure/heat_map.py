@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from nnlab.figure.header import Header
 from nnlab.figure.layout import Margins, panels, size_of
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import INK, MUTED, quality_colors
 from nnlab.figure.scale import LOG_SPAN, decades, drawable
 from nnlab.figure.text import fitted, label, literal, width_of
@@ -47,7 +48,12 @@ def heat_map(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no setting on the x axis or setting on the y axis.
     """
+    refuse_nothing("heat map", "setting on the x axis", x_names)
+    refuse_nothing("heat map", "setting on the y axis", y_names)
     values = drawable(values)
     norm = _norm(values)
     heading = title or f"{metric} by {x_label} and {y_label}"

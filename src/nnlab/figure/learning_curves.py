@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnlab.figure.layout import panels, say, second_line
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import BLUE, INK, MUTED, ORANGE
 from nnlab.figure.scale import decades, drawable, log_scale, whole_numbers
 from nnlab.figure.text import legend, literal
@@ -37,12 +38,13 @@ def learning_curves(
         The figure.
 
     Raises:
-        ValueError: if there is no column to draw.
+        ValueError: if there is no column to draw, or no evaluation.
     """
     metrics = _metrics(history)
     if not metrics:
         raise ValueError(f"learning curves: expected columns train/… or valid/…, found {', '.join(history)}")
     epoch = np.asarray(history["epoch"], dtype=float)
+    refuse_nothing("learning curves", "evaluation", epoch)
     figure, axes = panels(len(metrics), title, width=3.6 if len(metrics) > 1 else 5.0, height=2.5)
     for panel, metric in zip(axes, metrics, strict=True):
         lines = {split: drawable(history[f"{split}/{metric}"]) for split in _COLORS if f"{split}/{metric}" in history}

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from nnlab.figure.decision_map import draw_decisions, extent
 from nnlab.figure.header import Header
 from nnlab.figure.layout import Margins, panels
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import INK, class_color
 from nnlab.figure.points import Splits, marker_key
 from nnlab.figure.text import folded, label, short_names
@@ -19,8 +20,8 @@ from nnlab.figure.value_map import draw_values, scale_of, target_bar, target_key
 
 _MOST_MAPS = 12
 _SIDE = 1.75
-#: of each split; more points would hide the small maps
-_MOST_POINTS = 300
+#: of each split; more points would hide the small maps, and those with an edge hide more
+_MOST_POINTS, _MOST_EDGED = 300, 100
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,19 @@ def map_grid(
     Returns:
         The figure; of more than twelve maps the first twelve, and the heading says so. Of each split 300 points are
         drawn at most.
+
+    Raises:
+        ValueError: if there is no map.
     """
+    refuse_nothing("decision maps", "map", maps)
     splits = _splits_of(maps)
     handles: list[Artist] = [Patch(facecolor=class_color(code)) for code in range(len(class_names))]
     handles += [marker_key(name, INK) for name in splits]
-    note = "background: predicted class, the stronger the surer; points: true class"
+    note = "background: predicted class, the stronger the surer" + ("; points: true class" if splits else "")
     figure, axes = _grid(maps, title, note, [*class_names, *splits], handles, input_names, beside=0.0)
     for panel, one in zip(axes, maps, strict=False):
-        draw_decisions(
-            panel, one.x, one.y, one.codes, one.confidence, _thinned(one.splits), len(class_names), marker_scale=0.6
-        )
+        points = _thinned(one.splits, _MOST_POINTS)
+        draw_decisions(panel, one.x, one.y, one.codes, one.confidence, points, len(class_names), marker_scale=0.6)
     _limit(axes, maps)
     return figure
 
@@ -106,9 +110,13 @@ def value_map_grid(
         title: the heading.
 
     Returns:
-        The figure; of more than twelve maps the first twelve, and the heading says so. Of each split 300 points are
+        The figure; of more than twelve maps the first twelve, and the heading says so. Of each split 100 points are
         drawn at most.
+
+    Raises:
+        ValueError: if there is no map.
     """
+    refuse_nothing("predictions", "map", maps)
     splits = _splits_of(maps)
     shown = maps[:_MOST_MAPS]
     norm = scale_of(
@@ -119,7 +127,8 @@ def value_map_grid(
     handles: list[Artist] = [target_key(name) for name in splits]
     figure, axes = _grid(maps, title, note, splits, handles, input_names, beside=1.2)
     for panel, one in zip(axes, maps, strict=False):
-        picture = draw_values(panel, one.x, one.y, one.values, _thinned(one.splits), norm, marker_scale=0.6)
+        points = _thinned(one.splits, _MOST_EDGED)
+        picture = draw_values(panel, one.x, one.y, one.values, points, norm, marker_scale=0.6)
     right = max(panel.get_position().x1 for panel in axes)
     first = axes[0].get_position()
     every = np.concatenate([one.values.ravel() for one in shown])
@@ -133,13 +142,13 @@ def _splits_of(maps: Sequence[Decisions] | Sequence[Values]) -> list[str]:
     return list(dict.fromkeys(name for one in maps for name in one.splits))
 
 
-def _thinned(splits: Splits) -> Splits:
-    rows = {name: _rows(len(inputs)) for name, (inputs, _) in splits.items()}
+def _thinned(splits: Splits, most: int) -> Splits:
+    rows = {name: _rows(len(inputs), most) for name, (inputs, _) in splits.items()}
     return {name: (inputs[rows[name]], target[rows[name]]) for name, (inputs, target) in splits.items()}
 
 
-def _rows(num: int) -> np.ndarray:
-    return np.linspace(0, num - 1, min(num, _MOST_POINTS)).round().astype(np.int64)
+def _rows(num: int, most: int) -> np.ndarray:
+    return np.linspace(0, num - 1, min(num, most)).round().astype(np.int64)
 
 
 def _grid(

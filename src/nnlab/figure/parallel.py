@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nnlab.figure.header import Header
 from nnlab.figure.layout import Margins, panels
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import INK, MUTED, quality_colors
 from nnlab.figure.scale import LOG_SPAN, decades, drawable
 from nnlab.figure.text import folded, label
@@ -67,7 +68,12 @@ def parallel_coordinates(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no setting or group.
     """
+    refuse_nothing("parallel coordinates", "setting", settings)
+    refuse_nothing("parallel coordinates", "group", values)
     result = drawable(values)
     order = _from_worst(result, grows)
     scales = [_setting_scale(column) for column in settings.values()]

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nnlab.figure.header import group_panels
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import GRID, INK, MOST_GROUPS, line_style
 from nnlab.figure.text import label
 
@@ -31,7 +32,12 @@ def performance_profile(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no group or τ.
     """
+    refuse_nothing("performance profile", "group", names)
+    refuse_nothing("performance profile", "τ", taus)
     notes = ["the higher the better; at τ = 1: how often it is the fastest"]
     figure, (axes,) = group_panels(names, title, notes, markers=False)
     draw_steps(axes, [taus] * len(names), list(rho))

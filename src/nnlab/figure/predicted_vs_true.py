@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnlab.figure.layout import Margins, panels, second_line
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import INK
 from nnlab.figure.points import marker_key, marker_size, marker_style, split_label, thinned
 from nnlab.figure.text import legend, literal
@@ -25,7 +26,12 @@ def predicted_vs_true(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no target or split.
     """
+    refuse_nothing("predicted against true", "target", target_names)
+    refuse_nothing("predicted against true", "split", splits)
     figure, axes = panels(len(target_names), title, width=3.7, height=3.7, margins=_margins(len(target_names)))
     for column, (panel, name) in enumerate(zip(axes, target_names, strict=True)):
         pairs = {split: (values[:, column], target[:, column]) for split, (values, target) in splits.items()}

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nnlab.figure.layout import Margins, note, panels
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import INK, MUTED, class_color
 from nnlab.figure.text import literal
 
@@ -24,7 +25,12 @@ def random_networks(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no network or value of the input.
     """
+    refuse_nothing("random networks", "network", bent)
+    refuse_nothing("random networks", "value of the input", grid)
     figure, axes = panels(2, title, width=3.6, height=3.2, margins=Margins(top=0.3))
     note(figure, "one colour, one network: its weights are the same on both sides")
     for panel, curves, name in zip(axes, (straight, bent), ("without activations", "with activations"), strict=True):

@@ -10,6 +10,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from nnlab.figure.header import group_panels
 from nnlab.figure.layout import Margins, say, size_of
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import GRID, INK, MOST_GROUPS, LineStyle, line_style
 from nnlab.figure.scale import drawable, metric_scale, setting_scale
 from nnlab.figure.text import label, metric_label
@@ -51,7 +52,11 @@ def sensitivity(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no group.
     """
+    refuse_nothing("sensitivity", "group", curves)
     lost = [~np.isfinite(drawable(curve.values)) for curve in curves]
     num_rows = _num_rows(lost)
     notes = ["line: mean, broken where a run diverged or did not end (×)", "ring: a group's best mean"]

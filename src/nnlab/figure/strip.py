@@ -13,6 +13,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from nnlab.figure.header import Header
 from nnlab.figure.layout import Margins, panels, say, size_of
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import GRID, INK, MOST_GROUPS, line_style
 from nnlab.figure.scale import LOG_SPAN, decades, drawable, log_scale, metric_scale
 from nnlab.figure.text import folded, metric_label, short_names, width_of
@@ -62,7 +63,11 @@ def strip(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no group.
     """
+    refuse_nothing("strip plot", "group", rows)
     values = [drawable(row.values) for row in rows]
     bars = drawable(np.array(intervals, dtype=float).reshape(-1, 3))
     lost = [int(np.isnan(column).sum()) for column in values]

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from nnlab.figure.header import group_panels
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import INK
 from nnlab.figure.performance_profile import draw_steps
 from nnlab.figure.scale import drawable
@@ -31,7 +32,11 @@ def time_to_target(
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: if there is no group.
     """
+    refuse_nothing("time to target", "group", names)
     figure, (axes,) = group_panels(names, title, [f"target: {target}"], markers=False)
     reached = [np.sort(times_of[np.isfinite(times_of)]) for times_of in map(drawable, times)]
     latest = max((float(column[-1]) for column in reached if column.size), default=0.0) or 1.0

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from nnlab.figure.header import group_panels
 from nnlab.figure.layout import say
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import GRID, INK, MOST_GROUPS, line_style
 from nnlab.figure.scale import drawable, metric_scale, whole_numbers
 from nnlab.figure.text import metric_label
@@ -32,7 +33,12 @@ def tuning_budget(
 
     Returns:
         The figure; the metric's axis is logarithmic where it is positive and spans more than a factor of 30.
+
+    Raises:
+        ValueError: if there is no group or trial.
     """
+    refuse_nothing("tuning budget", "group", names)
+    refuse_nothing("tuning budget", "trial", best_so_far.T)
     notes = ["mean over all orders in which the trials could have come"]
     figure, (axes,) = group_panels(names, title, notes)
     values = drawable(best_so_far)

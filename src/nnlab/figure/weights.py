@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from nnlab.figure.layout import Margins, panels, second_line
+from nnlab.figure.nothing import refuse_nothing
 from nnlab.figure.palette import BLUE, INK, MUTED
 from nnlab.figure.text import legend, literal
 
@@ -42,7 +43,11 @@ def weights(names: Sequence[str], edges: np.ndarray, before: Spread, after: Spre
 
     Returns:
         The figure; of more than 12 tensors the first six and the last six, and the title says so.
+
+    Raises:
+        ValueError: if there is no tensor.
     """
+    refuse_nothing("weights", "tensor", names)
     shown = list(range(len(names)))
     if len(names) > _MOST_PANELS:
         half = _MOST_PANELS // 2

@@ -1,6 +1,6 @@
 """Gradients by automatic differentiation."""
 
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor, nn
 
@@ -11,6 +11,8 @@ from nnlab.loss.objective import Objective
 @final
 class Autograd(Gradient):
     """Reverse-mode automatic differentiation, as torch records it."""
+
+    by_chain_rule: ClassVar[bool] = True
 
     def __call__(
         self, model: nn.Module, objective: Objective, inputs: Tensor, target: Tensor, precision: Precision, share: float
@@ -26,5 +28,6 @@ class Autograd(Gradient):
         scaled = value if share == 1 else value * share
         if precision.scaler is not None:
             scaled = precision.scaler.scale(scaled)
-        scaled.backward()  # type: ignore[no-untyped-call]
+        # With a run axis, the sum gives each run the gradient of its own objective.
+        (scaled if scaled.dim() == 0 else scaled.sum()).backward()  # type: ignore[no-untyped-call]
         return value.detach(), prediction.detach()

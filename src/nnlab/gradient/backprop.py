@@ -1,6 +1,6 @@
 """Gradients by the chain rule, written out by hand."""
 
-from typing import cast, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ class Backprop(Gradient):
     It can do linear layers in sequence with every activation of ``nnlab.model.slope_of``, batch and layer norm and
     nnlab's dropout, under every loss of nnlab, in fp32 and fp64.
     """
+
+    by_chain_rule: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._model: nn.Module | None = None
@@ -51,13 +53,11 @@ class Backprop(Gradient):
         """See ``Gradient``."""
         if model is not self._model:
             self._model, (self._rules, _) = model, rules_for(model)
-        loss = cast(Loss, objective.loss)  # or what has its gradient method, as check has seen
         with torch.no_grad():
             prediction = inputs
             for rule in self._rules:
                 prediction = rule.forward(prediction)
-            value = objective(prediction, target)
-            at_output = loss.gradient(prediction, target)
+            value, at_output = objective.value_and_gradient(prediction, target)
             grad: Tensor | None = at_output if share == 1 else at_output * share
             for index in range(len(self._rules) - 1, -1, -1):
                 assert grad is not None

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,9 @@ class Precision:
 
 class Gradient(ABC):
     """A way to compute the gradient of the objective with respect to the parameters."""
+
+    #: whether it is the exact derivative, up to rounding, that any other exact way may compute in its place
+    by_chain_rule: ClassVar[bool] = False
 
     def check(self, model: nn.Module, objective: Objective, precision: Precision, batch_size: int) -> None:  # noqa: B027
         """Refuse what this way cannot compute.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nnlab.model.slope import Slope, slope_of
+from nnlab.model.stacked import StackedBatchNorm, StackedLayerNorm, StackedLinear, StackedPReLU
 
 
 class Masking(Protocol):
@@ -19,17 +20,21 @@ class Masking(Protocol):
 
 
 class Rule(ABC):
-    """One layer ``a = f(x)``: forward it keeps what its derivative needs, backward it applies the chain rule."""
+    """One layer ``a = f(x)``: forward it keeps what its derivative needs, backward it applies the chain rule.
+
+    All tensors may carry a leading run axis K, the layer's parameters too (``nnlab.model.stacked`` has such
+    layers): each run's part is then computed from that run's part alone.
+    """
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output.
 
         Args:
-            x: shape [B, in].
+            x: shape [B, in], or [K, B, in].
 
         Returns:
-            Shape [B, out].
+            Shape [B, out], or [K, B, out].
         """
 
     @abstractmethod
@@ -37,11 +42,11 @@ class Rule(ABC):
         """Add the derivatives of the objective with respect to the layer's parameters to their ``grad``.
 
         Args:
-            grad: the derivative with respect to the layer's output, shape [B, out]; it may be overwritten.
+            grad: the derivative with respect to the layer's output, of its shape; it may be overwritten.
             wants_input: whether the derivative with respect to the input is needed.
 
         Returns:
-            That derivative, shape [B, in]; None if nobody wants it.
+            That derivative, of the input's shape; None if nobody wants it.
         """
 
 
@@ -57,23 +62,28 @@ class LinearRule(Rule):
     * ``x_ni`` feeds every unit:            ``dx_ni = sum_j g_nj W_ji``,  the product ``g W``.
     """
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear | StackedLinear) -> None:
         self.layer = layer
         self._x = layer.weight
 
     def forward(self, x: Tensor) -> Tensor:
         """See ``Rule``."""
         self._x = x
-        return F.linear(x, self.layer.weight, self.layer.bias)
+        weight, bias = self.layer.weight, self.layer.bias
+        if weight.dim() == 2:
+            return F.linear(x, weight, bias)
+        return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
     def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
         """See ``Rule``."""
         layer = self.layer
+        # Not matmul, which rearranges products that have a run axis: then a run's bits would depend on their number.
+        product = torch.mm if grad.dim() == 2 else torch.bmm
         if layer.weight.requires_grad:
-            add_gradient(layer.weight, grad.t() @ self._x)
+            add_gradient(layer.weight, product(grad.mT, self._x))
         if layer.bias is not None and layer.bias.requires_grad:
-            add_gradient(layer.bias, grad.sum(0))
-        return grad @ layer.weight if wants_input else None
+            add_gradient(layer.bias, grad.sum(-2))
+        return product(grad, layer.weight) if wants_input else None
 
 
 @final
@@ -132,7 +142,7 @@ class BatchNormRule(Rule):
     ``dz = u / s``. While training, these move towards the batch's own mean and unbiased variance, as torch does it.
     """
 
-    def __init__(self, layer: nn.BatchNorm1d) -> None:
+    def __init__(self, layer: nn.BatchNorm1d | StackedBatchNorm) -> None:
         self.layer = layer
         self._h = self._inverse = torch.empty(0)
         self._by_batch = True
@@ -142,28 +152,33 @@ class BatchNormRule(Rule):
         layer = self.layer
         self._by_batch = layer.training or layer.running_mean is None
         if self._by_batch:
-            mean, variance = x.mean(0), x.var(0, correction=0)
+            axes = x.dim() == 3  # kept as [K, 1, C] where there is a run axis
+            mean, variance = x.mean(-2, keepdim=axes), x.var(-2, correction=0, keepdim=axes)
             if layer.training and layer.running_mean is not None:
-                self._move_running_values(mean, variance, len(x))
+                self._move_running_values(mean, variance, x.shape[-2])
         else:
             assert layer.running_mean is not None
             assert layer.running_var is not None
             mean, variance = layer.running_mean, layer.running_var
         self._inverse = (variance + layer.eps).rsqrt()
         self._h = (x - mean) * self._inverse
-        return torch.addcmul(layer.bias, self._h, layer.weight) if layer.affine else self._h
+        weight, bias = layer.weight, layer.bias
+        return self._h if weight is None or bias is None else torch.addcmul(bias, self._h, weight)
 
     def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
         """See ``Rule``."""
-        if self.layer.affine:
-            add_gradient(self.layer.weight, (grad * self._h).sum(0))
-            add_gradient(self.layer.bias, grad.sum(0))
+        axes = grad.dim() == 3
+        weight, bias = self.layer.weight, self.layer.bias
+        if weight is not None and bias is not None:
+            add_gradient(weight, (grad * self._h).sum(-2, keepdim=axes))
+            add_gradient(bias, grad.sum(-2, keepdim=axes))
         if not wants_input:
             return None
-        u = grad * self.layer.weight if self.layer.affine else grad
+        u = grad if weight is None else grad * weight
         if not self._by_batch:
             return u * self._inverse
-        return (u - u.mean(0) - self._h * (u * self._h).mean(0)) * self._inverse
+        of_h = (u * self._h).mean(-2, keepdim=axes)
+        return (u - u.mean(-2, keepdim=axes) - self._h * of_h) * self._inverse
 
     def _move_running_values(self, mean: Tensor, variance: Tensor, num_rows: int) -> None:
         layer = self.layer
@@ -185,7 +200,7 @@ class LayerNormRule(Rule):
     Ba, Kiros and Hinton, Layer Normalization, 2016.
     """
 
-    def __init__(self, layer: nn.LayerNorm) -> None:
+    def __init__(self, layer: nn.LayerNorm | StackedLayerNorm) -> None:
         self.layer = layer
         self._h = self._inverse = torch.empty(0)
 
@@ -201,10 +216,11 @@ class LayerNormRule(Rule):
     def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
         """See ``Rule``."""
         layer = self.layer
+        axes = grad.dim() == 3
         if layer.weight is not None:
-            add_gradient(layer.weight, (grad * self._h).sum(0))
+            add_gradient(layer.weight, (grad * self._h).sum(-2, keepdim=axes))
         if layer.bias is not None:
-            add_gradient(layer.bias, grad.sum(0))
+            add_gradient(layer.bias, grad.sum(-2, keepdim=axes))
         if not wants_input:
             return None
         u = grad if layer.weight is None else grad * layer.weight
@@ -248,22 +264,28 @@ def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]
     if not is_sequence:
         yield name, module
         return
-    for child_name, child in module.named_children():
+    # Not named_children, which leaves out a layer that has several places, as a shared activation has.
+    for child_name, child in module._modules.items():
+        assert child is not None
         yield from _layers(child, f"{name}.{child_name}".lstrip("."))
 
 
 def _rule_for(layer: nn.Module) -> Rule | None:
     # By exact class: what derives from a layer may compute something else.
     kind = type(layer)
-    if kind is nn.Linear:
+    if isinstance(layer, StackedLinear) or kind is nn.Linear:
         return LinearRule(cast(nn.Linear, layer))
-    if kind is nn.BatchNorm1d:
+    if isinstance(layer, StackedBatchNorm) or kind is nn.BatchNorm1d:
         return BatchNormRule(cast(nn.BatchNorm1d, layer))
+    if isinstance(layer, StackedLayerNorm):
+        return LayerNormRule(layer)
     if kind is nn.LayerNorm:
         norm = cast(nn.LayerNorm, layer)
         return LayerNormRule(norm) if len(norm.normalized_shape) == 1 else None
     if hasattr(layer, "mask"):
         return DropoutRule(cast(Masking, layer))
+    if isinstance(layer, StackedPReLU):
+        return ActivationRule(layer, cast(Slope, slope_of(nn.PReLU())))
     slope = slope_of(layer)
     return ActivationRule(layer, slope) if slope is not None else None
 

@@ -8,7 +8,7 @@ from typing import Any
 
 #: what says nothing about the experiment: where it goes, where it ran, how fast it was
 _LEFT_OUT = re.compile(
-    r"name|device|plugins|(logger|metric|compare)(\..*)?|"
+    r"name|device|figures|plugins|(logger|metric|compare)(\..*)?|"
     r"trainer|trainer\.(threads|checkpoint_every|compile|profile|deterministic|on_divergence)"
 )
 #: numbers that may be null, or a list: always text, since TensorBoard cannot sort a column of both

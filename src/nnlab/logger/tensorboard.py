@@ -22,6 +22,8 @@ from nnlab.logger.module_graph import module_graph
 from nnlab.logger.text_summary import text_summary
 
 FLUSH_EVERY_S = 2.0
+#: the one written in C, where PyYAML has it
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 NUM_BUCKETS = 30  # as tensorboard's own histogram summary has
 
 
@@ -66,7 +68,9 @@ class TensorBoard(Logger):
     def scalars(self, step: int, values: Mapping[str, float], time_s: float) -> None:
         """Record named numbers at one step, as a single event; those that an earlier process recorded are left out."""
         self._last_step = max(self._last_step, step)
-        new = {tag: value for tag, value in values.items() if (step, tag) not in self._there}
+        new = values
+        if self._there:
+            new = {tag: value for tag, value in values.items() if (step, tag) not in self._there}
         # A trace's own numbers may come before the first evaluation, and have no charts of two lines.
         if not self._layout_written and any(tag.startswith(("train/", "valid/")) for tag in new):
             self._layout_written = True
@@ -104,7 +108,7 @@ class TensorBoard(Logger):
         # needs one as well, or the one that a resumed run writes would be the first.
         session = SessionLog(status=SessionLog.START)
         self._events.write(Event(wall_time=time.time(), step=step, session_log=session))
-        config = yaml.safe_dump(dict(self._run.config), sort_keys=False, allow_unicode=True)
+        config = yaml.dump(dict(self._run.config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
         self._write_summary(step, [text_summary("config", config.splitlines())])
         if not self._has_logged(hparams.START_TAG):
             settings = hyperparameters(self._run.config)

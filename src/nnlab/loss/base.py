@@ -63,6 +63,18 @@ class Loss(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no gradient method")
 
+    def value_and_gradient(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch's mean loss and its derivative, for a loss whose two halves share work.
+
+        Args:
+            prediction: as for ``gradient``.
+            target: likewise.
+
+        Returns:
+            What calling the loss gives, and what ``gradient`` gives.
+        """
+        return self(prediction, target), self.gradient(prediction, target)
+
     def corners(self, prediction: Tensor, target: Tensor) -> Tensor | None:
         """Where the loss is not smooth, for those who compare it with finite differences.
 
@@ -119,18 +131,18 @@ class Penalty:
         """The penalty.
 
         Args:
-            weights: the weight matrices.
+            weights: the weight matrices, [..., out, in].
 
         Returns:
-            A scalar.
+            Shape [...].
         """
         terms = []
         for weight in weights:
             if self.l1:
-                terms.append(self.l1 * weight.abs().sum())
+                terms.append(self.l1 * weight.abs().sum((-2, -1)))
             if self.l2:
-                terms.append(self.l2 / 2 * weight.square().sum())
-        return torch.stack(terms).sum()
+                terms.append(self.l2 / 2 * weight.square().sum((-2, -1)))
+        return torch.stack(terms).sum(0)
 
     def gradient(self, weights: list[Tensor]) -> list[Tensor]:
         """The derivative with respect to each weight matrix: ``l1 * sign(w) + l2 * w``, with sign(0) = 0.

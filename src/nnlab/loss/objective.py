@@ -1,7 +1,7 @@
 """What is minimized: the loss and the penalties."""
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import cast, final
 
 from torch import Tensor
 
@@ -27,6 +27,20 @@ class Objective:
         """The batch's mean loss plus the penalties, a scalar."""
         value = self.loss(prediction, target)
         return value + self.penalty(self.weights) if self.penalty else value
+
+    def value_and_gradient(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The objective, and the derivative of its loss with respect to the prediction.
+
+        Args:
+            prediction: the model's output, shape [..., B, O].
+            target: as for the loss, which has a ``gradient`` method.
+        """
+        loss = cast(Loss, self.loss)
+        if isinstance(loss, Loss):
+            value, slope = loss.value_and_gradient(prediction, target)
+        else:
+            value, slope = loss(prediction, target), loss.gradient(prediction, target)
+        return (value + self.penalty(self.weights) if self.penalty else value), slope
 
     def corners(self, prediction: Tensor, target: Tensor) -> list[Tensor]:
         """What passes through zero where the loss or a penalty is not smooth; see ``Loss.corners``.

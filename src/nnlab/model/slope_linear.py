@@ -47,6 +47,8 @@ def prelu(layer: Any, z: Tensor, a: Tensor) -> Tensor:
 def prelu_weight(layer: Any, z: Tensor, grad: Tensor) -> Tensor:
     """da/dw = z where z < 0, else 0, so that dL/dw = sum of min(z, 0) dL/da over all rows that w is used for."""
     terms = z.clamp(max=0) * grad
+    if layer.weight.dim() > 1:  # of K runs, shape [K, 1, 1 or C]
+        return terms.sum((-2, -1) if layer.weight.shape[-1] == 1 else -2, keepdim=True)
     if len(layer.weight) == 1:
         return terms.sum().reshape(1)
     return terms.flatten(0, -2).sum(dim=0)

@@ -1,6 +1,8 @@
 """What `nnlab compare` does: from words to text, and to the page and the figures if they are asked for."""
 
 import argparse
+import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from nnlab.report.runs import RunData, read_runs
 
 if TYPE_CHECKING:
     from nnlab.report.drawings import Sketch
+
+#: the commas between conditions, not those of a list
+_BETWEEN = re.compile(r",(?![^\[]*\])")
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,15 @@ def parse(words: Sequence[str]) -> Words:
     if not typed.folders:
         raise ConfigError("expected folders of runs or sweeps, as in nnlab compare outputs/rings/2026-01-31_12-00-00")
     by = None if typed.by is None else [key for part in typed.by for key in part.split(",") if key]
-    where = [condition for part in typed.where for condition in part.split(",") if condition]
+    if by == []:
+        raise ConfigError("--by: expected keys, as in --by optim,model.width; found none")
+    if typed.target is not None and not math.isfinite(typed.target):
+        raise ConfigError(f"--target: expected a finite number, found {typed.target}")
+    if typed.html is not None and typed.html.is_dir():
+        raise ConfigError(f"--html: expected a file, such as {typed.html / 'report.html'}; {typed.html} is a folder")
+    if typed.figures is not None and typed.figures.exists() and not typed.figures.is_dir():
+        raise ConfigError(f"--figures: expected a folder; {typed.figures} is a file")
+    where = [condition for part in typed.where for condition in _BETWEEN.split(part) if condition]
     asked = Asked(typed.metric, by, typed.target, typed.sort, typed.interval)
     return Words(tuple(typed.folders), asked, tuple(where), typed.format, typed.html, typed.figures)
 

@@ -2,21 +2,24 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nnlab.folder import FolderError
 from nnlab.report.difference import Difference, differences
-from nnlab.report.groups import Group, as_number, differing_keys, group_runs, varying_inside
+from nnlab.report.groups import Group, as_number, differing_keys, group_runs
 from nnlab.report.interval import Interval, interval
+from nnlab.report.kind import Kind, kind_notes, kind_of
+from nnlab.report.notes import averaged_over, edges, left_out, overlap, too_coarse, unlike
 from nnlab.report.profile import time_to_target
-from nnlab.report.runs import RunData
+from nnlab.report.runs import Replicate, RunData
+from nnlab.report.spacing import spacing_notes
 
 #: what the rows may be sorted by
 SORTS = ("best", "test", "group", "steps", "seconds")
-#: values of a key that a note names
-_FEW = 6
+#: statuses of a run that might have got further
+_UNFINISHED = ("running", "killed", "interrupted", "preempted")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Asked:
     """What is asked about the runs.
 
     Args:
-        metric: such as ``valid/loss``; None for what the runs were selected by.
+        metric: such as ``valid/loss``, or ``test/loss`` at the best epoch; None for what the runs were selected by.
         by: keys to group by; None for those in which the runs differ.
         target: a value of the metric to be reached, or None.
         sort: one of ``SORTS``.
@@ -44,15 +47,15 @@ class Row:
 
     Args:
         group: its runs, and what they have in common.
-        values: the best value of the metric by replicate (seed, data.seed), of the runs that came to their end.
+        values: the best value of the metric by replicate, of the runs that came to their end.
         interval: the mean of the values with its 95 % interval; None without values.
         median: of the values; NaN without any.
         test: the mean of the metric on the test split at the best epoch; NaN where a run has none.
         steps: the median of the optimizer steps that the counted runs did.
         seconds: the median of their training times.
-        steps_to_target: the median over all runs of the group, infinite for those that miss it; None without a target.
+        steps_to_target: the median over the timed runs, infinite for those that miss it; None without a target.
         seconds_to_target: likewise.
-        times_to_target: the steps of every run, infinite for one that missed it; empty without a target.
+        times_to_target: the steps of each timed run, infinite for one that missed it; empty without a target.
         num_reached: runs that reached the target.
         num_diverged: runs that diverged.
         num_failed: runs that failed.
@@ -60,7 +63,7 @@ class Row:
     """
 
     group: Group
-    values: Mapping[tuple[int, int], float]
+    values: Mapping[Replicate, float]
     interval: Interval | None
     median: float
     test: float
@@ -79,6 +82,21 @@ class Row:
         """All runs of the group."""
         return len(self.group.runs)
 
+    @property
+    def num_lost(self) -> int:
+        """Runs that diverged or failed: those that are left are not a fair sample of the group."""
+        return self.num_diverged + self.num_failed
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether some of its values come from different folds of the same rows."""
+        return len({(data_seed, fold) for _, data_seed, fold in self.values}) > len({one[1] for one in self.values})
+
+    @property
+    def timed(self) -> tuple[RunData, ...]:
+        """The runs whose time to a target is known: of one that goes on, or was cut off, nobody knows it."""
+        return _timed(self.group)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -90,7 +108,7 @@ class Comparison:
         keys: what the groups differ in.
         rows: the groups, sorted.
         asked: what was asked.
-        differences: between the best group and each of the others.
+        differences: between the best group and each of the others, for each kind of figures by itself.
         notes: sentences on everything that the table does not show.
     """
 
@@ -113,34 +131,83 @@ def compare(runs: Sequence[RunData], asked: Asked) -> Comparison:
     Raises:
         FolderError: if they have no metric in common, or a key is unknown.
     """
-    metric, notes = _metric(runs, asked.metric)
-    keys = differing_keys(runs) if asked.by is None else list(asked.by)
+    metric, notes = _metric(runs, asked)
+    keys = differing_keys(runs) if asked.by is None else list(dict.fromkeys(asked.by))
     groups = [_without_repeats(group, notes) for group in group_runs(runs, keys)]
     grows = any(run.grows(metric) for run in runs)
     rows = [_row(group, metric, grows, asked) for group in groups]
+    kinds = _kinds(rows, metric)
+    by_quality = [_sorted(part, "best", grows) for part in kinds.values()]
+    best_first = [row for part in by_quality for row in part]
+    found = [one for part in by_quality for one in _differences(part, metric, grows, asked)]
     notes += [
-        *_left_out(rows, metric),
-        *_unlike(rows, metric),
-        *_averaged_over(groups, keys),
-        *_edges(rows, keys, grows),
+        *kind_notes(list(kinds), metric, _other_metrics(runs, metric)),
+        *(note for part in by_quality for note in left_out(part, metric, grows)),
+        *unlike(rows, metric),
+        *overlap(rows),
+        *averaged_over(groups, keys),
+        *edges(best_first, keys),
+        *([] if asked.target is None else spacing_notes([row.timed for row in rows], metric, asked.target)),
+        *too_coarse(found, asked.interval),
     ]
-    by_quality = _sorted(rows, "best", grows)
-    values: dict[str, Mapping[Hashable, float]] = {row.group.name: dict(row.values.items()) for row in by_quality}
-    found = differences(values, grows=grows, metric=metric, interval=asked.interval)
-    return Comparison(
-        metric, grows, tuple(keys), tuple(_sorted(rows, asked.sort, grows)), asked, tuple(found), tuple(notes)
-    )
+    ordered = best_first if asked.sort == "best" else _sorted(rows, asked.sort, grows)
+    return Comparison(metric, grows, tuple(keys), tuple(ordered), asked, tuple(found), tuple(notes))
 
 
-def _metric(runs: Sequence[RunData], wanted: str | None) -> tuple[str, list[str]]:
+def _kinds(rows: Sequence[Row], metric: str) -> dict[Kind, list[Row]]:
+    """The rows whose figures can be held against each other."""
+    parts: dict[Kind, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(kind_of(row.group, metric), []).append(row)
+    return parts
+
+
+def _differences(rows: Sequence[Row], metric: str, grows: bool, asked: Asked) -> list[Difference]:
+    """The best of some groups against the others; runs that were lost are part of what is said."""
+    values: dict[str, Mapping[Hashable, float]] = {row.group.name: dict(row.values.items()) for row in rows}
+    whole = {row.group.name for row in rows if not row.num_lost}
+    several = {row.group.name for row in rows if len(row.values) > 1}
+    found = differences(values, grows, metric, asked.interval, eligible=(whole & several) or several or whole)
+    by_name = {row.group.name: row for row in rows}
+    if any(row.has_folds for row in rows):
+        found = [replace(one, noun="run") for one in found]
+    return [_with_caveat(one, by_name[one.first if (one.interval.mean > 0) == grows else one.second]) for one in found]
+
+
+def _with_caveat(difference: Difference, ahead: Row) -> Difference:
+    """A group that looks better by the runs that are left of it may owe it to that."""
+    if not ahead.num_lost:
+        return difference
+    lost = "failed" if not ahead.num_diverged else "diverged or failed" if ahead.num_failed else "diverged"
+    return replace(difference, caveat=f"but {ahead.num_lost} of {ahead.num_runs} runs of {ahead.group.name} {lost}")
+
+
+def _other_metrics(runs: Sequence[RunData], metric: str) -> list[str]:
+    split = metric.partition("/")[0]
+    return [column for column in _common(runs) if column.startswith(f"{split}/") and not column.endswith("/loss")]
+
+
+def _common(runs: Sequence[RunData]) -> list[str]:
+    """The metrics that all runs have that got as far as an evaluation."""
+    evaluated = [run for run in runs if run.columns]
+    columns = evaluated[0].columns if evaluated else ()
+    return [
+        column
+        for column in columns
+        if column.startswith(("train/", "valid/")) and all(column in run.columns for run in evaluated)
+    ]
+
+
+def _metric(runs: Sequence[RunData], asked: Asked) -> tuple[str, list[str]]:
     """The metric to compare by; with a sentence if it is none of a validation split."""
-    common = [column for column in runs[0].columns if "/" in column and all(column in run.columns for run in runs)]
-    offered = [column for column in common if column.startswith(("train/", "valid/"))]
-    if wanted is not None:
-        if not any(wanted in run.columns for run in runs):
-            known = sorted({c for run in runs for c in run.columns if c.startswith(("train/", "valid/"))})
-            raise FolderError(f"--metric: no run has {wanted!r}; there are {', '.join(known) or 'none'}")
-        metric = wanted
+    offered = _common(runs)
+    if asked.metric is not None:
+        metric = asked.metric
+        known = {name: None for run in runs for name in run.metrics}
+        if metric not in known:
+            raise FolderError(f"--metric: no run has {metric!r}; there are {', '.join(sorted(known)) or 'none'}")
+        if asked.target is not None and metric.startswith("test/"):
+            raise FolderError(f"--target: {metric} is computed once, at the end of a run; take the one of valid/")
     else:
         monitors = {run.monitor for run in runs if run.monitor}
         metric = monitors.pop() if len(monitors) == 1 else "valid/loss" if "valid/loss" in offered else "train/loss"
@@ -158,43 +225,49 @@ def _without_repeats(group: Group, notes: list[str]) -> Group:
     """A group in which each replicate stands once: the same seed with the same settings is the same run again."""
     if differing_keys(group.runs):
         return group
-    kept: dict[tuple[int, int, str], RunData] = {}
+    kept: dict[tuple[Replicate, str], RunData] = {}
     for run in group.runs:
         # A finished one rather than one that was cut off.
-        place = (*run.replicate, run.data)
+        place = (run.replicate, run.data)
         if place not in kept or (run.is_counted and not kept[place].is_counted):
             kept[place] = run
     num_repeats = len(group.runs) - len(kept)
     if num_repeats:
-        notes.append(f"{group.name}: {num_repeats} run{_s(num_repeats)} of a seed that is there already, counted once")
+        runs = f"{num_repeats} run{'s' * (num_repeats != 1)}"
+        notes.append(f"{group.name}: {runs} of a seed that is there already, counted once")
     return Group(group.label, tuple(kept.values()))
 
 
 def _row(group: Group, metric: str, grows: bool, asked: Asked) -> Row:
     counted = [run for run in group.runs if run.is_counted and math.isfinite(run.best(metric))]
     # Where other settings differ inside a group, a replicate is its mean over these.
-    by_replicate: dict[tuple[int, int], list[float]] = {}
+    by_replicate: dict[Replicate, list[float]] = {}
     for run in counted:
         by_replicate.setdefault(run.replicate, []).append(run.best(metric))
     values = {replicate: sum(found) / len(found) for replicate, found in by_replicate.items()}
     tests = [run.test(metric) for run in counted]
-    reached = [_time_to(run, metric, asked.target, grows) for run in group.runs] if asked.target is not None else []
+    timed = _timed(group) if asked.target is not None else ()
+    reached = [_time_to(run, metric, asked.target, grows) for run in timed] if asked.target is not None else []
     return Row(
         group=group,
         values=values,
         interval=interval(list(values.values()), asked.interval) if values else None,
-        median=_median([run.best(metric) for run in counted]),
+        median=_median(list(values.values())),
         test=sum(tests) / len(tests) if tests else math.nan,
         steps=_median([run.steps for run in counted]),
         seconds=_median([float(run.result.get("seconds", math.nan)) for run in counted]),
-        steps_to_target=_median([steps for steps, _ in reached]) if reached else None,
-        seconds_to_target=_median([seconds for _, seconds in reached]) if reached else None,
+        steps_to_target=None if asked.target is None else _median([steps for steps, _ in reached]),
+        seconds_to_target=None if asked.target is None else _median([seconds for _, seconds in reached]),
         times_to_target=tuple(steps for steps, _ in reached),
         num_reached=sum(math.isfinite(steps) for steps, _ in reached),
         num_diverged=sum(run.status == "diverged" for run in group.runs),
         num_failed=sum(run.status == "failed" for run in group.runs),
-        num_unfinished=sum(run.status in ("running", "killed", "interrupted", "preempted") for run in group.runs),
+        num_unfinished=sum(run.status in _UNFINISHED for run in group.runs),
     )
+
+
+def _timed(group: Group) -> tuple[RunData, ...]:
+    return tuple(run for run in group.runs if run.status not in _UNFINISHED)
 
 
 def _time_to(run: RunData, metric: str, target: float, grows: bool) -> tuple[float, float]:
@@ -224,79 +297,17 @@ def _sorted(rows: Sequence[Row], by: str, grows: bool) -> list[Row]:
     if by == "group":
         return sorted(rows, key=lambda row: [_natural(value) for value in row.group.label.values()])
     sign = -1 if grows and by in ("best", "test") else 1
-    figure = figures[by]
-    return sorted(rows, key=lambda row: (math.isnan(figure(row)), 0 if math.isnan(figure(row)) else sign * figure(row)))
+
+    def place(row: Row) -> tuple[bool, bool, float]:
+        figure = figures[by](row)
+        # What is left where the others diverged is no fair sample: it comes after all groups that are whole.
+        is_lucky = by in ("best", "test") and row.num_lost > 0
+        return (True, True, 0.0) if math.isnan(figure) else (False, is_lucky, sign * figure)
+
+    return sorted(rows, key=place)
 
 
 def _natural(value: str) -> tuple[bool, float, str]:
     """Numbers in the order of their size, before words."""
     number = as_number(value)
     return (number is None or math.isnan(number), number or 0.0, value)
-
-
-def _left_out(rows: Sequence[Row], metric: str) -> list[str]:
-    notes = []
-    for row in rows:
-        kinds = {"diverged": row.num_diverged, "failed": row.num_failed, "not finished": row.num_unfinished}
-        empty = sum(run.is_counted and not math.isfinite(run.best(metric)) for run in row.group.runs)
-        said = [f"{count} {kind}" for kind, count in (kinds | {f"without {metric}": empty}).items() if count]
-        if said:
-            notes.append(f"{row.group.name}: the mean is without {', '.join(said)} of {row.num_runs} runs")
-    return notes
-
-
-def _unlike(rows: Sequence[Row], metric: str) -> list[str]:
-    """Whatever makes groups unlike beside what they differ in: numbers of runs, budgets, data."""
-    notes = []
-    sizes = {len(row.values) for row in rows}
-    if len(sizes) > 1:
-        notes.append(f"the groups have unequal numbers of seeds: {min(sizes)} to {max(sizes)}")
-    elif sizes == {1} and len(rows) > 1:
-        notes.append("one seed for each group: nothing tells a difference from chance; add 'seed=range(5)'")
-    budgets = {run.steps for row in rows for run in row.group.runs if run.status == "completed"}
-    if len(budgets) > 1:
-        notes.append(f"unequal budgets: the runs trained for {min(budgets):,} to {max(budgets):,} steps")
-    data = {run.data for row in rows for run in row.group.runs}
-    if len(data) > len({run.replicate[1] for row in rows for run in row.group.runs}):
-        notes.append("the runs did not all have the same data: differences may come from the rows")
-    monitors = {run.monitor for row in rows for run in row.group.runs if run.monitor}
-    if len(monitors) > 1:
-        notes.append(f"the runs were selected by different metrics: {', '.join(sorted(monitors))}")
-    elif monitors and metric not in monitors:
-        notes.append(
-            f"the test figures are those at the best {monitors.pop()}, which chose the epoch, not at the best {metric}"
-        )
-    return notes
-
-
-def _averaged_over(groups: Sequence[Group], keys: Sequence[str]) -> list[str]:
-    inside = {key: values for key, values in varying_inside(groups).items() if key not in keys}
-    shown = {key: ", ".join([*values[:_FEW], *["…"][: len(values) > _FEW]]) for key, values in inside.items()}
-    return [f"averaged over {key} ({values}), which differs inside groups" for key, values in shown.items()]
-
-
-def _edges(rows: Sequence[Row], keys: Sequence[str], grows: bool) -> list[str]:
-    """Where the best learning rate is the smallest or the largest that was tried."""
-    if "optim.lr" not in keys:
-        return []
-    notes = []
-    others = [key for key in keys if key != "optim.lr"]
-    cells: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        cells.setdefault(tuple(row.group.label[key] for key in others), []).append(row)
-    for values, cell in cells.items():
-        rated = [row for row in cell if row.interval is not None and as_number(row.group.label["optim.lr"]) is not None]
-        rates = sorted({float(row.group.label["optim.lr"]) for row in cell if as_number(row.group.label["optim.lr"])})
-        if len(rates) < 2 or not rated:
-            continue
-        best = float(_sorted(rated, "best", grows)[0].group.label["optim.lr"])
-        if best in (rates[0], rates[-1]):
-            where = ", ".join(f"{key}={value}" for key, value in zip(others, values, strict=True))
-            side, beyond = ("smallest", "smaller") if best == rates[0] else ("largest", "larger")
-            prefix = f"{where}: " if where else ""
-            notes.append(f"{prefix}the best optim.lr, {best:g}, is the {side} that was tried; try {beyond} ones too")
-    return notes
-
-
-def _s(count: int) -> str:
-    return "s" * (count != 1)

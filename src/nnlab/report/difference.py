@@ -1,13 +1,14 @@
 """Which of two groups of runs is better, and whether that is sure."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from nnlab.report.interval import Interval, certain, check, estimate, limits, size, unbounded
+from nnlab.report.permutation import num_needed_without_spread, p_without_spread
 from nnlab.report.pivot import StudentT
 from nnlab.report.power import num_each_needed, num_pairs_needed
 from nnlab.report.resampling import pivot_of_two
@@ -65,6 +66,8 @@ class Difference:
         verdict: of the first group.
         num_needed: runs of each group, in all, that would tell this difference apart in four cases of five; None if
             more than 1,000 would be needed, if nothing can be said, and where the groups are told apart.
+        caveat: what the values do not show and the sentence ends with, such as runs that diverged; empty for nothing.
+        noun: what a value is called: a seed, or a run where a seed has several.
     """
 
     first: str
@@ -79,11 +82,13 @@ class Difference:
     num_pairs: int
     verdict: Verdict
     num_needed: int | None
+    caveat: str = ""
+    noun: str = "seed"
 
     @property
     def sentence(self) -> str:
         """Which group is better, by how much, and how sure that is, without a full stop."""
-        return sentence(self)
+        return f"{sentence(self)}; {self.caveat}" if self.caveat else sentence(self)
 
     def to_json(self) -> dict[str, Any]:
         """The difference as plain values; a limit that does not exist is None."""
@@ -115,6 +120,12 @@ class _Contrast:
     num_runs: tuple[int, int]
     interval: Interval
     p_value: float
+    is_constant: bool
+
+    @property
+    def is_without_spread(self) -> bool:
+        """Whether there is a difference, and it is the same every time."""
+        return self.interval.low == self.interval.high != 0
 
 
 def difference(first: Replicates, second: Replicates, asked: Question) -> Difference:
@@ -123,6 +134,8 @@ def difference(first: Replicates, second: Replicates, asked: Question) -> Differ
     The runs are paired where at least two seeds are common to both groups and these are all seeds of the smaller
     group; runs of the larger group without a partner are then left out, and counted. In all other cases the groups are
     independent samples: Welch's t test, or each group resampled by itself. What rounding explains is no difference.
+    Where the differences, or all values of each group, are equal, t would be infinite, though two runs whose accuracy
+    is one row of 500 apart twice prove little: the p value is then that of the permutation test.
 
     How many runs would be needed follows from the t test, for ``bootstrap_t`` too.
 
@@ -133,7 +146,7 @@ def difference(first: Replicates, second: Replicates, asked: Question) -> Differ
 
     Returns:
         The difference. The two are told apart where the p value is at most 1 − level, that is where 0 lies outside the
-        interval.
+        interval, if that has a width.
 
     Raises:
         ValueError: if a group has no values, some are not finite, or the interval or the level is none.
@@ -152,6 +165,7 @@ def differences(
     metric: str,
     interval: str = "student",
     level: float = 0.95,
+    eligible: Container[str] | None = None,
 ) -> list[Difference]:
     """Hold the group with the best mean against each of the others.
 
@@ -169,6 +183,8 @@ def differences(
         interval: ``student`` or ``bootstrap_t``. No p value of ``bootstrap_t`` is below 0.0002 where its resamples are
             drawn: among more than 22 groups it tells nothing apart.
         level: of each interval, in (0, 1).
+        eligible: the names of those of which one is the best, if any of them has values; None for all. A group of
+            one lucky run would hide how all others stand to each other.
 
     Returns:
         The best group against each other one, in the order of ``groups``; the first of equally good ones is best.
@@ -184,7 +200,8 @@ def differences(
     known = [Replicates(name, values) for name, values in groups.items() if values]
     if len(known) < 2:
         return []
-    best = max(known, key=lambda group: sample(list(group.values.values())).mean * (1 if grows else -1))
+    fit = [group for group in known if group.name in eligible] or known if eligible is not None else known
+    best = max(fit, key=lambda group: sample(list(group.values.values())).mean * (1 if grows else -1))
     contrasts = [_contrast(best, group, asked) for group in known if group is not best]
     num_pairs = len(known) * (len(known) - 1) // 2
     num_told, alpha = _holm([contrast.p_value for contrast in contrasts], num_pairs, size(level))
@@ -210,10 +227,22 @@ def _contrast(first: Replicates, second: Replicates, asked: Question) -> _Contra
     if 2 <= len(common) == min(len(first.values), len(second.values)):
         within = _within_pairs(*([group.values[seed] for seed in common] for group in (first, second)))
         found = estimate(within, asked.interval, asked.level)
-        return _Contrast(first, second, (within,), (len(common), len(common)), *found)
+        is_constant = all(len({group.values[seed] for seed in common}) == 1 for group in (first, second))
+        return _in_doubt(
+            _Contrast(first, second, (within,), (len(common), len(common)), *found, is_constant=is_constant)
+        )
     samples = sample(list(first.values.values())), sample(list(second.values.values()))
     found = _unpaired(*samples, asked)
-    return _Contrast(first, second, samples, (samples[0].num, samples[1].num), *found)
+    num_runs = samples[0].num, samples[1].num
+    return _in_doubt(_Contrast(first, second, samples, num_runs, *found, is_constant=True))
+
+
+def _in_doubt(contrast: _Contrast) -> _Contrast:
+    """The contrast; where it has no spread, with a p value that a few equal differences bear."""
+    if not contrast.is_without_spread:
+        return contrast
+    is_paired = len(contrast.samples) == 1
+    return replace(contrast, p_value=p_without_spread(contrast.num_runs, is_paired, contrast.is_constant))
 
 
 def _within_pairs(first: Sequence[float], second: Sequence[float]) -> Sample:
@@ -266,7 +295,11 @@ def _judged(contrast: _Contrast, asked: Question, alpha: float, is_told: bool, n
 
 def _num_needed(contrast: _Contrast, alpha: float) -> int | None:
     """Runs of each group in all; never as few as there are, for these did not do."""
-    if min(contrast.num_runs) < 2 or not any(values.scale for values in contrast.samples):
+    if min(contrast.num_runs) < 2:
+        return None
+    if contrast.is_without_spread:
+        return num_needed_without_spread(len(contrast.samples) == 1, contrast.is_constant, alpha)
+    if not any(values.scale for values in contrast.samples):
         return None
     mean, deviations = contrast.interval.mean, [values.deviation for values in contrast.samples]
     if len(deviations) == 1:

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnlab import figure
-from nnlab.folder import FolderError
-from nnlab.report.arrays import read_arrays
 from nnlab.report.comparison import Comparison, Row
 from nnlab.report.groups import as_number
+from nnlab.report.maps import maps_of
 from nnlab.report.runs import RunData
 from nnlab.report.text import shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: groups that a strip plot has room for, and maps that stand side by side
-_MOST_ROWS, _MOST_MAPS = 60, 12
+#: groups that a strip plot has room for
+_MOST_ROWS = 60
 
 
 @dataclass(frozen=True)
@@ -119,8 +118,9 @@ def sketches_of(comparison: Comparison) -> Iterator[Sketch]:
     if comparison.asked.target is not None:
         caption = "The share of each group's runs that had reached the target, against the steps that it took."
         yield Sketch("time_to_target", "Time to target", caption, lambda: _time_to_target(comparison))
-    caption = "What the first run of each group has learnt, at its best epoch."
-    yield Sketch("maps", "Decision maps side by side", caption, lambda: _maps(comparison))
+    caption = "The map of the first run of each group, with the parameters of its best epoch."
+    groups = list(zip(short_names(comparison), (row.group.runs for row in comparison.rows), strict=True))
+    yield Sketch("maps", "What was learnt, side by side", caption, lambda: maps_of(groups))
 
 
 def sensitivity_sketch(comparison: Comparison, key: str) -> Sketch:
@@ -230,37 +230,3 @@ def _time_to_target(comparison: Comparison) -> "Figure":
     sign = ">=" if comparison.grows else "<="
     times = [row.times_to_target for row in comparison.rows]
     return figure.time_to_target(short_names(comparison), times, f"{comparison.metric} {sign} {target:g}")
-
-
-def _maps(comparison: Comparison) -> "Figure | None":
-    """Decision maps of the first runs, if all had the same two inputs and classes."""
-    found: list[tuple[str, dict[str, list[str]], dict[str, np.ndarray]]] = []
-    for name, row in zip(short_names(comparison), comparison.rows, strict=True):
-        if len(found) < _MOST_MAPS and (loaded := _first_map(row.group.runs)) is not None:
-            found.append((name, *loaded))
-    if len(found) < 2 or len({str(about) for _, about, _ in found}) > 1:
-        return None
-    about = found[0][1]
-    maps = [
-        figure.Decisions(name, grid["x"], grid["y"], grid["codes"], grid.get("confidence"), {})
-        for name, _, grid in found
-    ]
-    return figure.map_grid(maps, about["class_names"], about["input_names"])
-
-
-def _first_map(runs: Sequence[RunData]) -> tuple[dict[str, list[str]], dict[str, np.ndarray]] | None:
-    for run in runs:
-        try:
-            about, grid = (read_arrays(run.folder / "arrays" / f"{name}.npz") for name in ("about", "grid"))
-        except FileNotFoundError:
-            continue
-        if {"x", "y", "codes"} <= grid.keys() and {"class_names", "input_names"} <= about.keys():
-            _check_grid(run, grid)
-            return {key: [str(name) for name in about[key]] for key in ("class_names", "input_names")}, grid
-    return None
-
-
-def _check_grid(run: RunData, grid: dict[str, np.ndarray]) -> None:
-    x, y, codes = grid["x"], grid["y"], grid["codes"]
-    if x.ndim != 1 or y.ndim != 1 or codes.shape != (len(y), len(x)) or codes.dtype.kind not in "iu":
-        raise FolderError(f"{run.folder}/arrays/grid.npz: expected codes for each x and y; it is damaged")

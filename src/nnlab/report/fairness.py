@@ -12,6 +12,7 @@ from nnlab.report.comparison import Comparison, Row
 from nnlab.report.drawings import Sketch, sensitivity_sketch
 from nnlab.report.groups import as_number
 from nnlab.report.profile import LARGEST_RATIO, profile, ratios, score
+from nnlab.report.runs import Replicate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,10 +70,10 @@ def _is_number(row: Row, key: str) -> bool:
 
 def _ratios(final: Comparison) -> dict[str, np.ndarray]:
     """For each group the steps to the target over the fastest group's, seed by seed."""
-    steps: dict[str, dict[tuple[int, int], float]] = {}
+    steps: dict[str, dict[Replicate, float]] = {}
     for row in final.rows:
         name = next(iter(row.group.label.values()))
-        steps[name] = {run.replicate: time for run, time in zip(row.group.runs, row.times_to_target, strict=True)}
+        steps[name] = {run.replicate: time for run, time in zip(row.timed, row.times_to_target, strict=True)}
     seeds = sorted({seed for times in steps.values() for seed in times})
     rows = [[times.get(seed, math.inf) for seed in seeds] for times in steps.values()]
     known = ratios([[time if math.isfinite(time) else None for time in row] for row in rows])

@@ -1,4 +1,4 @@
-"""Runs put together by what differs between them; seeds are replicates, never a difference."""
+"""Runs put together by what differs between them; seeds and folds are replicates, never a difference."""
 
 import operator
 import re
@@ -11,7 +11,7 @@ from nnlab.report.runs import RunData
 
 #: what distinguishes no experiments: replicates, where results go, how fast they come
 _IGNORED = re.compile(
-    r"seed|data\.seed|name|device|plugins|logger(\..*)?|metric(\..*)?|compare(\..*)?|"
+    r"seed|data\.(seed|fold)|name|device|figures|plugins|logger(\..*)?|metric(\..*)?|compare(\..*)?|"
     r"trainer\.(threads|checkpoint_every|compile|profile|deterministic|on_divergence)"
 )
 #: the shown name of a value that a run's config does not have
@@ -22,12 +22,12 @@ _COMPARED: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_CONDITION = re.compile(r"([\w./@-]+)\s*(!=|<=|>=|=|<|>)\s*(.*)", re.DOTALL)
+_CONDITION = re.compile(r"([\w./@-]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ by nothing but seeds, or by nothing that was asked about.
+    """Runs that differ by nothing but seeds and folds, or by nothing that was asked about.
 
     Args:
         label: the value of each key by which runs were grouped.
@@ -89,7 +89,7 @@ def group_runs(runs: Sequence[RunData], keys: Sequence[str]) -> list[Group]:
 
 
 def varying_inside(groups: Sequence[Group]) -> dict[str, list[str]]:
-    """What differs between runs of one group, seeds aside.
+    """What differs between runs of one group, seeds and folds aside.
 
     Args:
         groups: the groups.
@@ -134,12 +134,17 @@ def _setting(run: RunData, key: str) -> str:
 
 def _meets(found: str, sign: str, wanted: str) -> bool:
     numbers = as_number(found), as_number(wanted)
-    if sign in ("=", "!="):
-        same = found == wanted or (numbers[0] is not None and numbers[0] == numbers[1])
-        return same == (sign == "=")
+    if sign in ("=", "==", "!="):
+        same = _tight(found) == _tight(wanted) or (numbers[0] is not None and numbers[0] == numbers[1])
+        return same != (sign == "!=")
     if numbers[1] is None:
         raise FolderError(f"--where: expected a number after {sign}, found {wanted!r}")
     return numbers[0] is not None and _COMPARED[sign](numbers[0], numbers[1])
+
+
+def _tight(text: str) -> str:
+    """Without the space that a list is stored with and that nobody types."""
+    return text.replace(", ", ",")
 
 
 def as_number(text: str) -> float | None:

@@ -46,11 +46,11 @@ def heading(comparison: Comparison) -> str:
 
 def columns_of(comparison: Comparison) -> list[str]:
     """The headings of the table's columns."""
-    test = f"test/{comparison.metric.partition('/')[2]}"
+    test = [] if _is_of_test(comparison) else [f"test/{comparison.metric.partition('/')[2]}"]
     target = comparison.asked.target
     timing = [f"steps to {target:.4g}", "time", "reached"] if target is not None else ["steps", "time"]
     bad = [name for name, count in _bad(comparison).items() if count]
-    return [*comparison.keys, "n", comparison.metric, "95 % interval", "median", test, *timing, *bad]
+    return [*comparison.keys, "n", comparison.metric, "95 % interval", "median", *test, *timing, *bad]
 
 
 def cells_of(comparison: Comparison, row: Row) -> list[str]:
@@ -64,14 +64,18 @@ def cells_of(comparison: Comparison, row: Row) -> list[str]:
         timing = [
             _count(row.steps_to_target),
             _seconds(row.seconds_to_target),
-            f"{row.num_reached} of {row.num_runs}",
+            f"{row.num_reached} of {len(row.times_to_target)}",
         ]
     bad = {"diverged": row.num_diverged, "failed": row.num_failed, "unfinished": row.num_unfinished}
     said = [f"{bad[name]} of {row.num_runs}" if bad[name] else "" for name, count in _bad(comparison).items() if count]
     labels = [shown(value, 60) for value in row.group.label.values()]
-    return [
-        *labels, str(len(row.values)), mean, low_high, _few_digits(row.median), _few_digits(row.test), *timing, *said,
-    ]  # fmt: skip
+    test = [] if _is_of_test(comparison) else [_few_digits(row.test)]
+    return [*labels, str(len(row.values)), mean, low_high, _few_digits(row.median), *test, *timing, *said]
+
+
+def _is_of_test(comparison: Comparison) -> bool:
+    """Whether the column of the metric is already that of the test split."""
+    return comparison.metric.startswith("test/")
 
 
 def interval_text(interval: Interval | None) -> str:
@@ -259,7 +263,10 @@ def _json(comparison: Comparison) -> str:
 
 def _as_json(comparison: Comparison, row: Row) -> dict[str, Any]:
     figures = _plain_row(comparison, row)
-    values = [{"seed": seed, "data_seed": data_seed, "value": value} for (seed, data_seed), value in row.values.items()]
+    values = [
+        {"seed": seed, "data_seed": data_seed, "fold": fold, "value": value}
+        for (seed, data_seed, fold), value in row.values.items()
+    ]
     rest = {key: value for key, value in figures.items() if key not in row.group.label}
     return {
         "group": dict(row.group.label),

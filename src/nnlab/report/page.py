@@ -8,6 +8,7 @@ from nnlab.report.compare import Compared
 from nnlab.report.drawings import Drawing
 from nnlab.report.layouts import cells_of, columns_of, heading, sentences
 from nnlab.report.runs import RunData
+from nnlab.report.sweep_command import sweep_command
 from nnlab.report.text import number, shown
 
 #: differences that get a whole sentence
@@ -28,12 +29,13 @@ thead button { font: inherit; font-weight: 600; border: 0; padding: 0; backgroun
 thead button:hover { text-decoration: underline; }
 thead th[aria-sort=ascending] button::after { content: " ▲"; }
 thead th[aria-sort=descending] button::after { content: " ▼"; }
-tbody tr:first-child.best td { font-weight: 600; }
+tbody tr.best td { font-weight: 600; }
 figure { margin: 1rem 0; break-inside: avoid; } figure svg { max-width: 100%; height: auto; }
 figcaption { color: #444; }
 pre { background: #f4f4f4; padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
 .notes li { margin: .2rem 0; } .answer { font-size: 1.05rem; }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; } thead button { color: #000; }
+@media print { body { max-width: none; padding: 0; font-size: 10pt; }
+  td.word { white-space: normal; overflow-wrap: anywhere; } thead button { color: #000; }
   .scroll { overflow: visible; } td, th { padding: .15rem .4rem; } details:not([open]) { display: none; }
   h2 { break-after: avoid; } }
 """
@@ -95,23 +97,28 @@ def page(found: Compared, drawings: Sequence[Drawing], command: str, lead: Seque
 def _groups(found: Compared) -> str:
     comparison = found.comparison
     rows = [cells_of(comparison, row) for row in comparison.rows]
-    return "<h2>The groups</h2>" + _table(columns_of(comparison), rows, len(comparison.keys), is_ranked=True)
+    # The best of its kind is what the sentences compare the others with, wherever a click has moved its row.
+    best = {one.second if one.verdict == "worse" else one.first for one in comparison.differences}
+    is_best = [row.group.name in best for row in comparison.rows]
+    return "<h2>The groups</h2>" + _table(columns_of(comparison), rows, len(comparison.keys), is_best)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], num_words: int, is_ranked: bool = False) -> str:
+def _table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], num_words: int, is_best: Sequence[bool] | None = None
+) -> str:
     """A table that a click on a heading sorts; its first columns hold words, the others numbers."""
 
     def cell(tag: str, place: int, inner: str) -> str:
         start = f'<{tag} class="word">' if place < num_words else f"<{tag}>"
         return f"{start}{inner}</{tag}>"
 
-    def line(cells: Sequence[str]) -> str:
-        start = '<tr class="best">' if is_ranked else "<tr>"
+    def line(cells: Sequence[str], stands_out: bool) -> str:
+        start = '<tr class="best">' if stands_out else "<tr>"
         return start + "".join(cell("td", place, _text(text)) for place, text in enumerate(cells)) + "</tr>"
 
     buttons = [f'<button type="button">{_text(column)}</button>' for column in columns]
     head = "".join(cell("th", place, button) for place, button in enumerate(buttons))
-    body = "\n".join(map(line, rows))
+    body = "\n".join(map(line, rows, is_best or [False] * len(rows)))
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
     return f'<div class="scroll">{table}</div>'
 
@@ -131,13 +138,16 @@ def _figure(drawing: Drawing) -> str:
 
 def _members(found: Compared) -> str:
     comparison = found.comparison
-    columns = ["run", "status", *comparison.keys, "seed", f"best {comparison.metric}", "steps", "s"]
+    has_folds = any(row.has_folds for row in comparison.rows)
+    replicate = ["seed", *["fold"][:has_folds]]
+    columns = ["run", "status", *comparison.keys, *replicate, f"best {comparison.metric}", "steps", "s"]
     rows = [
         [
             str(run.folder),
             run.status,
             *(row.group.label[key] for key in comparison.keys),
             str(run.replicate[0]),
+            *[str(run.replicate[2])][:has_folds],
             number(run.best(comparison.metric)),
             f"{run.steps:,}",
             number(run.result.get("seconds", 0.0)),
@@ -150,10 +160,13 @@ def _members(found: Compared) -> str:
 
 
 def _commands(found: Compared, command: str) -> str:
-    """What makes the runs and this page again: a command for each group, of its first run."""
+    """What makes the runs and this page again: sweeps, then a command for each group, of its first run."""
+    folders = dict.fromkeys(run.folder.parent for row in found.comparison.rows for run in row.group.runs)
+    sweeps = [sweep for folder in folders if (sweep := sweep_command(folder)) is not None]
     lines = [f"nnlab train {shlex.join(row.group.runs[0].record['overrides'])}" for row in found.comparison.rows]
-    what = "The first run of each group, and this page:"
-    typed = _text("\n".join([*lines, command]), limit=10**6)
+    begin = {0: "The", 1: "The whole sweep, the"}.get(len(sweeps), f"The {len(sweeps)} sweeps, the")
+    what = f"{begin} first run of each group, and this page:"
+    typed = _text("\n".join([*sweeps, *lines, command]), limit=10**6)
     return f"<h2>How to do it again</h2><p>{what}</p><pre>{typed}</pre>"
 
 

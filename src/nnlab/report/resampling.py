@@ -26,6 +26,23 @@ _LOSS = 1e-6
 _BLOCK = 2**18
 
 
+def smallest_p(num_runs: tuple[int, int], is_paired: bool) -> float:
+    """A number below which no p value of a difference lies: one resample in either tail.
+
+    Args:
+        num_runs: of the first and of the second group; equal for pairs.
+        is_paired: whether the differences within pairs are resampled, rather than each group.
+
+    Example:
+        >>> smallest_p((4, 4), is_paired=True), smallest_p((10, 10), is_paired=True)
+        (0.0078125, 0.0002)
+    """
+    groups = num_runs[:1] if is_paired else num_runs
+    if max(groups) <= (MOST_EXACT if is_paired else MOST_EXACT_OF_TWO):
+        return 2 / float(math.prod(num**num for num in groups))
+    return 2 / (NUM_DRAWN + 1)
+
+
 @dataclass(frozen=True)
 class Resamples:
     """How often each of n values occurs in each of R resamples.

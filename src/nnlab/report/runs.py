@@ -38,6 +38,10 @@ class Curve:
     values: np.ndarray
 
 
+#: what makes a run one of several that are alike: ``seed``, ``data.seed`` and ``data.fold``
+Replicate = tuple[int, int, int]
+
+
 @dataclass(frozen=True)
 class RunData:
     """One run.
@@ -50,7 +54,7 @@ class RunData:
         settings: its config by dotted key, as JSON would print each value, and ``experiment`` and the other groups with
             the option that was chosen.
         typed: the keys and groups that were set on the command line.
-        replicate: what makes it one of several: ``seed`` and ``data.seed``.
+        replicate: what makes it one of several that are alike.
         data: the fingerprint of its data.
         record: the rest of ``run.json``: overrides, versions, choices and the like.
         result: the content of ``result.json``; empty before the first checkpoint.
@@ -62,7 +66,7 @@ class RunData:
     reason: str
     settings: Mapping[str, str] = field(repr=False)
     typed: frozenset[str] = field(repr=False)
-    replicate: tuple[int, int]
+    replicate: Replicate
     data: str = field(repr=False)
     record: Mapping[str, Any] = field(repr=False)
     result: Mapping[str, Any] = field(repr=False)
@@ -91,6 +95,18 @@ class RunData:
         """The columns of ``metrics.csv``; none where it is missing."""
         return tuple(self._table)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What there are figures of: the metrics of ``metrics.csv``, and those on the test split at the best epoch."""
+        tested = (f"test/{name}" for name in self.result.get("test", {}))
+        return (*(column for column in self.columns if column.startswith(("train/", "valid/"))), *tested)
+
+    @property
+    def last_step(self) -> int:
+        """The optimizer steps done at the last evaluation in the table; 0 where there is none."""
+        steps = self._table.get("step")
+        return 0 if steps is None or not len(steps) else int(steps[-1])
+
     def curve(self, metric: str) -> Curve | None:
         """A metric over the run; None where the run has none of that name."""
         table = self._table
@@ -99,7 +115,9 @@ class RunData:
         return Curve(table["epoch"], table["step"], table["time_s"], table[metric])
 
     def best(self, metric: str) -> float:
-        """The best value of a metric that any evaluation found; NaN where there is none."""
+        """The best value that any evaluation found, or the one on the test split; NaN where there is none."""
+        if metric.startswith("test/"):
+            return self.test(metric)
         best = self.result.get("best", {})
         if metric == best.get("metric") and best.get("value") is not None:
             return float(best["value"])
@@ -137,11 +155,20 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[RunData], list[str]]:
             else:
                 run = _run_data(state)
                 # Read now: a table that is damaged is found before anything is averaged.
-                _ = run.columns
+                _check_is_whole(run)
                 runs.append(run)
         except FolderError as error:
             problems.append(f"left out: {shown(str(error), 400)}")
     return runs, problems
+
+
+def _check_is_whole(run: RunData) -> None:
+    """Refuse a finished run whose last evaluation is not in its table: the best one may be missing too."""
+    steps = run.last_step
+    if run.is_counted and steps < run.steps:
+        path = run.folder / METRICS_FILE
+        found = f"ends at step {steps:,} of {run.steps:,}" if steps else "has no rows"
+        raise FolderError(f"{path} {found}, and the run is {run.status}: rows are missing; nnlab verify says more")
 
 
 def _run_data(state: RunState) -> RunData:
@@ -151,7 +178,7 @@ def _run_data(state: RunState) -> RunData:
     chosen = {str(group): option for group, option in run["options"].items() if option}
     settings = _flat("", config) | {key: _as_text(option) for key, option in chosen.items()}
     typed = frozenset(word.lstrip("+~").partition("=")[0].partition("@")[0] for word in run["overrides"])
-    data = config.get("data")
+    data = config["data"] if isinstance(config.get("data"), dict) else {}
     return RunData(
         folder=state.folder,
         name=run["name"],
@@ -159,7 +186,7 @@ def _run_data(state: RunState) -> RunData:
         reason=str(result.get("reason", "")),
         settings=settings,
         typed=typed,
-        replicate=(run["seed"], _whole(data.get("seed") if isinstance(data, dict) else 0)),
+        replicate=(run["seed"], _whole(data.get("seed")), _whole(data.get("fold"))),
         data=run["data_fingerprint"],
         record={key: value for key, value in run.items() if key not in ("config", "options")},
         result=result,

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from nnlab.report.interval import Interval
+from nnlab.report.interval import Interval, size
 from nnlab.report.power import MOST_RUNS, POWER
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def sentence(difference: "Difference") -> str:
     """
     first, second, metric = difference.first, difference.second, difference.asked.metric
     if difference.verdict == "not told apart":
-        text = f"{first} and {second} are not told apart in {metric} by these runs: "
+        text = f"{first} is not told apart from {second} by these runs: "
         return text + _size_of_it(difference) + _correction(difference) + _outlook(difference)
     interval = difference.interval
     if interval.mean < 0:
@@ -81,9 +81,9 @@ def _limits(ends: list[str], has_low: bool) -> str:
 
 def _size_of_it(difference: "Difference") -> str:
     if difference.interval == Interval(0.0, 0.0, 0.0):
-        return f"there is no difference at all ({_basis(difference)})"
+        return f"no difference at all in {difference.asked.metric} ({_basis(difference)})"
     amount, limits = numbers(difference.interval)
-    return f"the first minus the second is {amount} ({_interval(difference, limits)})"
+    return f"first minus second {amount} in {difference.asked.metric} ({_interval(difference, limits)})"
 
 
 def _interval(difference: "Difference", limits: str) -> str:
@@ -102,18 +102,18 @@ def _basis(difference: "Difference") -> str:
         )
     names = zip((difference.first, difference.second), difference.num_left_out, strict=True)
     left_out = [f"; {_counted(number, 'run')} of {name} left out" for name, number in names if number]
-    return f"paired over {_counted(first, 'seed')}" + "".join(left_out)
+    return f"paired over {_counted(first, difference.noun)}" + "".join(left_out)
 
 
 def _correction(difference: "Difference") -> str:
     """Many groups; and what the interval seems to say, where the correction took it back."""
     if difference.num_pairs == 1:
         return ""
-    for_all = f"Holm's correction for {difference.num_pairs:,} pairs of groups"
+    for_all = f"after Holm's correction ({difference.num_pairs:,} pairs)"
     if difference.verdict != "not told apart":
-        return f", also with {for_all}"
-    is_clear_alone = not difference.interval.low <= 0 <= difference.interval.high
-    return f"; told apart by itself, but not with {for_all}" if is_clear_alone else ""
+        return f", also {for_all}"
+    is_clear_alone = difference.p_value <= size(difference.asked.level)
+    return f"; told apart alone, but not {for_all}" if is_clear_alone else ""
 
 
 def _outlook(difference: "Difference") -> str:
@@ -122,15 +122,13 @@ def _outlook(difference: "Difference") -> str:
     if min(difference.num_runs) < 2:
         return "; it takes two runs of each to say more"
     if difference.num_needed is None:
-        return f"; more than {MOST_RUNS:,} seeds of each would be needed"
+        return f"; more than {MOST_RUNS:,} {difference.noun}s of each would be needed"
     first, second = difference.num_runs
-    share = f"to find it with {100 * POWER:.0f} % probability, if the difference is what it seems"
-    if difference.asked.interval != "student":
-        share += " (by Student's t)"
+    by = "" if difference.asked.interval == "student" else " by Student's t"
+    tell = f"would tell, if real ({100 * POWER:.0f} % power{by})"
     if first == second:
-        more = difference.num_needed - first
-        return f"; about {_counted(more, 'more seed')} of each would be needed {share}"
-    return f"; about {_counted(difference.num_needed, 'seed')} of each in all would be needed {share}"
+        return f"; about {_counted(difference.num_needed - first, f'more {difference.noun}')} each {tell}"
+    return f"; about {_counted(difference.num_needed, difference.noun)} each in all {tell}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnlab.config import ConfigError
+from nnlab.folder import FolderError
 from nnlab.report.compare import Compared, find
 from nnlab.report.comparison import Asked, Row
 
@@ -31,7 +32,7 @@ class Protocol:
         spaces: for each option the values that are tried of each key, all combinations.
         tuning_seeds: runs of each trial.
         num_seeds: fresh seeds for the best trial of each option.
-        target: a value of the monitored metric to be reached; None for the worst of the options' mean results.
+        target: a value of the monitored metric to be reached; None for the worst of the options' median results.
     """
 
     over: str
@@ -75,6 +76,7 @@ class Outcome:
     Args:
         tuned: the tuning runs of all options, compared by option and tuned values.
         final: the fresh runs, compared.
+        tested: the same by their test figures, which chose nothing; None where the data have no test split.
         best: the values that the tuning chose for each option.
         target: the one that ``final`` was compared with.
         is_given: whether the target was given, rather than found.
@@ -83,6 +85,7 @@ class Outcome:
 
     tuned: Compared
     final: Compared
+    tested: Compared | None
     best: Mapping[str, Mapping[str, str]]
     target: float
     is_given: bool
@@ -163,9 +166,18 @@ def run_protocol(protocol: Protocol, folder: Path, seed: int, sweep: Sweep, say:
     tuned = find([folder / "tuning"], Asked(by=[protocol.over, *tuned_keys]))
     target = protocol.target
     if target is None:
-        target = _reached_by_all(find([folder / "final"], Asked(by=[protocol.over])))
+        target = target_of_all(find([folder / "final"], Asked(by=[protocol.over])))
     final = find([folder / "final"], Asked(by=[protocol.over], target=target))
-    return Outcome(tuned, final, best, target, protocol.target is not None, max(codes))
+    tested = _tested(folder / "final", protocol.over, final.comparison.metric)
+    return Outcome(tuned, final, tested, best, target, protocol.target is not None, max(codes))
+
+
+def _tested(folder: Path, over: str, metric: str) -> Compared | None:
+    """The fresh runs by the test split: the validation split has chosen the epoch of each, and so looks better."""
+    try:
+        return find([folder], Asked(f"test/{metric.partition('/')[2]}", by=[over]))
+    except FolderError:
+        return None
 
 
 def _choose(folder: Path, keys: Sequence[str]) -> tuple[dict[str, str], Row]:
@@ -178,10 +190,16 @@ def _choose(folder: Path, keys: Sequence[str]) -> tuple[dict[str, str], Row]:
     return dict(row.group.label), row
 
 
-def _reached_by_all(found: Compared) -> float:
-    """The worst mean result of any option: the hardest target that all of them reach about half of the time."""
-    means = [row.interval.mean for row in found.comparison.rows if row.interval is not None]
-    return (min if found.comparison.grows else max)(means)
+def target_of_all(found: Compared) -> float:
+    """The worst median of any option: the hardest target that each reaches in half of its runs that came to their end.
+
+    A mean would follow one run that failed to learn, and be a target that the others pass on their way.
+
+    Args:
+        found: runs compared by option, at least one of which came to its end.
+    """
+    medians = [row.median for row in found.comparison.rows if row.values]
+    return (min if found.comparison.grows else max)(medians)
 
 
 def _space(space: Any) -> dict[str, tuple[Any, ...]]:

@@ -59,13 +59,14 @@ class TensorBatches(Batches):
         self.seed = seed
         self._epoch_inputs = torch.empty_like(inputs) if shuffle else inputs
         self._epoch_target = torch.empty_like(target) if shuffle else target
-        self._views = [
+        #: the batches of every epoch: parts of the buffer that ``epoch`` fills
+        self.epoch_views = [
             Batch(*pair)
             for pair in zip(
                 torch.split(self._epoch_inputs, batch_size), torch.split(self._epoch_target, batch_size), strict=True
             )
         ]
-        self.num_batches = len(self._views)
+        self.num_batches = len(self.epoch_views)
 
     def epoch(self, epoch: int) -> list[Batch]:
         """See ``Batches``."""
@@ -73,7 +74,7 @@ class TensorBatches(Batches):
             order = epoch_order(self.seed, epoch, len(self.inputs)).to(self.inputs.device)
             torch.index_select(self.inputs, 0, order, out=self._epoch_inputs)
             torch.index_select(self.target, 0, order, out=self._epoch_target)
-        return self._views
+        return self.epoch_views
 
 
 @final

@@ -66,7 +66,18 @@ class Evaluator:
         Returns:
             Scalars on the device, in the order of ``names``.
         """
-        prediction = predict(model, inputs, precision)
+        return self.scores(predict(model, inputs, precision), target)
+
+    def scores(self, prediction: Tensor, target: Tensor) -> list[Tensor]:
+        """Loss and metrics of outputs in evaluation mode.
+
+        Args:
+            prediction: shape [N, O]; with a run axis, [K, N, O].
+            target: as the loss sees it, shape [N, …] or [K, N, …].
+
+        Returns:
+            Scalars on the device, or tensors of shape [K], in the order of ``names``.
+        """
         with torch.no_grad():
             return [self.loss(prediction, target), *self.of_outputs(prediction, target)]
 
@@ -74,11 +85,11 @@ class Evaluator:
         """The metrics (without the loss) of outputs that are there already.
 
         Args:
-            prediction: shape [N, O].
-            target: as the loss sees it.
+            prediction: shape [N, O]; with a run axis, [K, N, O].
+            target: as the loss sees it, with the same axes.
 
         Returns:
-            Scalars on the device, in the order of the metrics.
+            Scalars on the device, or tensors of shape [K], in the order of the metrics.
         """
         if not self.metrics:
             return []

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -77,10 +77,15 @@ class Fitting:
     ended: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
+        #: from the tensors that hold the best state so far, if there are any, to those that hold the one of this moment
+        self.keep_best: Callable[[dict[str, Tensor] | None], dict[str, Tensor]] = self._copy_state
         self._base_lrs = [float(group["lr"]) for group in self.parts.optimizer.param_groups]
         self._rates: list[float] = []
+        self._columns = [f"{split}/{name}" for name in self.evaluator.names() for split in ("train", *self.splits)]
         self._floating = floating(self.parts.model)
         self._start_s = time.monotonic()
+        self._stopped_s: float | None = None
+        self._before_s = 0.0  # of earlier processes
         self._epoch_began = Progress()
         self._remembered_at = Progress()
         self._epoch_is_over = True
@@ -92,15 +97,24 @@ class Fitting:
         """Whether there is a step to do, or an epoch whose steps are done to bring to its end."""
         return not self.plan.is_done(self.progress) or not self._epoch_is_over
 
+    def rebind(self) -> None:
+        """After the model's parameters were given other memory: look there from now on."""
+        self._floating = floating(self.parts.model)
+        self.state.rebind()
+
     def start_epoch(self) -> None:
         """Before the first step of an epoch: remember where it starts, in case it has to be gone through again."""
+        self.begin_epoch()
+        self.state.remember()
+
+    def begin_epoch(self) -> None:
+        """Before the first step of an epoch, where somebody else remembers the state."""
         here = Progress(self.progress.epoch, self.progress.step, self.progress.batch)
         if self._epoch_is_over:
             self._epoch_began = here
             self.record.start(self._keeps_outputs())
         self._epoch_is_over = False
         self._remembered_at = here
-        self.state.remember()
 
     def updates(self) -> Iterator[list[Batch]]:
         """The batches of the epoch that are still to be trained on, in groups that make one update each."""
@@ -112,46 +126,81 @@ class Fitting:
     def set_learning_rate(self) -> None:
         """Before a step: give the optimizer the rate that the schedule wants."""
         schedule, progress = self.state.schedule, self.progress
-        rates = [schedule.learning_rate(base_lr, progress.step, progress.epoch) for base_lr in self._base_lrs]
+        self.set_rates([schedule.learning_rate(base_lr, progress.step, progress.epoch) for base_lr in self._base_lrs])
+
+    def set_rate(self, rate: float) -> None:
+        """Give every group of parameters this learning rate."""
+        self.set_rates([rate] * len(self._base_lrs))
+
+    def set_rates(self, rates: list[float]) -> None:
+        """Give the optimizer's groups of parameters these learning rates."""
         if rates == self._rates:
             return
         self._rates = rates
         for group, rate in zip(self.parts.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
+    def rates_ahead(self, num_steps: int) -> float | list[float]:
+        """The learning rates of the next steps of the epoch under way, for an optimizer whose groups share one.
+
+        Args:
+            num_steps: how many; none beyond the epoch.
+
+        Returns:
+            One for each step, or the one that all have.
+        """
+        schedule, progress, base_lr = self.state.schedule, self.progress, self._base_lrs[0]
+        if schedule.unit == "epoch" and progress.step >= schedule.warmup_steps:
+            return schedule.learning_rate(base_lr, progress.step, progress.epoch)
+        return [schedule.learning_rate(base_lr, progress.step + i, progress.epoch) for i in range(num_steps)]
+
     def end_step(self) -> None:
         """After a step: count it and tell whoever watches single steps."""
+        self.count_steps(1)
+        self.watchers.step_ended(self.view, self.progress.step, self.record.last_loss)
+
+    def count_steps(self, number: int) -> None:
+        """Count steps that were done, none of them beyond the epoch under way."""
         self._is_as_found = False
         progress = self.progress
-        progress.step += 1
-        progress.batch += 1
+        progress.step += number
+        progress.batch += number
         if progress.batch == self.plan.steps_per_epoch:
             progress.epoch += 1
             progress.batch = 0
-        self.watchers.step_ended(self.view, progress.step, self.record.last_loss)
 
     def end_epoch(self) -> tuple[str, str] | None:
         """After the last step of an epoch, or the last of all: evaluate and save if it is time to.
 
         Returns:
-            As ``evaluate``.
+            As ``judge``.
         """
-        ending = self.evaluate() if self._is_evaluated() else None
-        self._epoch_is_over = True
+        ending = self.judge(self.measure()) if self.is_evaluated() else None
+        self.epoch_ended()
         if ending is None and not self.plan.is_done(self.progress) and self.cadence.is_due(self.progress):
             self.write()
         return ending
 
-    def evaluate(self) -> tuple[str, str] | None:
+    def epoch_ended(self) -> None:
+        """The epoch is over, and evaluated if it is one that is."""
+        self._epoch_is_over = True
+
+    def measure(self) -> dict[str, float]:
+        """The metrics of the epoch's own outputs, and of the other splits in evaluation mode, by name."""
+        of_training = self.evaluator.of_outputs(*self.record.outputs()) if self.record.keeps_outputs else []
+        return self._measured(of_training)
+
+    def judge(self, measured: Mapping[str, float]) -> tuple[str, str] | None:
         """After an epoch: one row of metrics.
+
+        Args:
+            measured: as ``measure`` gives it.
 
         Returns:
             Status and reason if the training ends here: a callback asks for it, or the validation loss overflowed. A
             row that overflowed is discarded.
         """
-        losses = self.record.losses()
-        of_training = self.evaluator.of_outputs(*self.record.outputs()) if self.record.keeps_outputs else []
-        row = self._row(self.record.mean_loss(losses), of_training)
+        row = self._row({**measured, "train/loss": self.record.mean_loss(self.record.losses())})
         if not all(math.isfinite(row[key]) for key in row if key.endswith("/loss")):
             return "diverged", self._overflow("the validation loss was no longer a finite number", self.progress.step)
         monitor = self.view.monitor
@@ -165,7 +214,7 @@ class Fitting:
         batches = list(self.batches.epoch(0))
         inputs, target = (torch.cat([batch[side] for batch in batches]) for side in (0, 1))
         loss, *metrics = self.evaluator.split(self.parts.model, inputs, target, self.parts.precision)
-        self._publish(self._row(read([loss])[0], metrics))
+        self._publish(self._row(self._measured(metrics) | {"train/loss": read([loss])[0]}))
 
     def save_is_due(self) -> bool:
         """Whether the state is written after this step; where an epoch ends with it, ``end_epoch`` decides."""
@@ -185,26 +234,31 @@ class Fitting:
 
     def write(self) -> None:
         """Write the state as it is, and the best one."""
-        state = self.state.take() | {
-            "progress": vars(self.progress).copy(),
-            "epoch_began": vars(self._epoch_began).copy(),
-            "epoch_is_over": self._epoch_is_over,
-            "record": self.record.state_dict(keeps_all=not self._epoch_is_over or self.progress.batch != 0),
-            "callbacks": self.watchers.state_dict(),
-            "ended": self.ended,
-            "diverged_at": self.diverged_at,
-            "best": self.best.row if self.best is not None else None,
-            "seconds": time.monotonic() - self._start_s,
-            "tables": self.sinks.num_rows(),
-        }
         best = None
+        state = self.snapshot()
         if self.best is not None:
             best_step = int(self.best.row["step"])
             best = (best_step, {"model": self.best.state} if best_step != self.progress.step else state)
         self.sinks.checkpoint(self.progress.step, state, best)
-        self.write_result()
-        self.sinks.manifest(final=False)
+        if not self.sinks.is_brief:
+            self.write_result()
+            self.sinks.manifest(final=False)
         self.cadence.saved()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that decides how the training goes on, but for the model's best state."""
+        return self.state.take() | {
+            "progress": vars(self.progress).copy(),
+            "epoch_began": vars(self._epoch_began).copy(),
+            "epoch_is_over": self._epoch_is_over,
+            "record": self.record.state_dict(keeps_all=self.has_record_to_save),
+            "callbacks": self.watchers.state_dict(),
+            "ended": self.ended,
+            "diverged_at": self.diverged_at,
+            "best": self.best.row if self.best is not None else None,
+            "seconds": self._seconds(),
+            "tables": self.sinks.num_rows(),
+        }
 
     def end(self, status: str, reason: str) -> None:
         """After the last step: write the state, and whether it is over whatever the plan.
@@ -245,7 +299,7 @@ class Fitting:
             self.ended = (str(ended[0]), str(ended[1]))
         self.diverged_at = state["diverged_at"]
         self._is_as_found = True
-        self._start_s = time.monotonic() - float(state["seconds"])
+        self._before_s = float(state["seconds"])
         self._last_row = (self.progress.step, time.monotonic())
 
     def write_result(self) -> None:
@@ -264,7 +318,7 @@ class Fitting:
             reason=reason,
             epochs=self.progress.epoch,
             steps=self.progress.step,
-            seconds=time.monotonic() - self._start_s,
+            seconds=self._seconds(),
             history=self.history,
             best=self.best.row if self.best else None,
             monitor=self.view.monitor,
@@ -273,6 +327,18 @@ class Fitting:
             signal=self.interrupt.received,
             notes=self.sinks.notes,
         )
+
+    def start_clock(self) -> None:
+        """It begins: what came before, such as loggers and others of its stack that were started, is no time of it."""
+        self._start_s = time.monotonic() - self._before_s
+        self._last_row = (self.progress.step, time.monotonic())
+
+    def stop_clock(self) -> None:
+        """It is over: what follows, such as bringing others of its stack to their ends, is no time of training."""
+        self._stopped_s = time.monotonic()
+
+    def _seconds(self) -> float:
+        return (self._stopped_s or time.monotonic()) - self._start_s
 
     def has_diverged(self) -> bool:
         """Whether a loss of this epoch, or what its last update made of the parameters, is not finite."""
@@ -324,26 +390,50 @@ class Fitting:
                 return kept
         return num_steps
 
-    def _is_evaluated(self) -> bool:
+    @property
+    def epoch_under_way(self) -> int:
+        """The number of the epoch that was begun last, from 0."""
+        return self._epoch_began.epoch
+
+    @property
+    def steps_into_epoch(self) -> int:
+        """Steps done in the epoch under way; 0 between two."""
+        return 0 if self._epoch_is_over else self.progress.step - self._epoch_began.step
+
+    @property
+    def has_record_to_save(self) -> bool:
+        """Whether a resumed training needs the record of the epoch that was begun last."""
+        return not self._epoch_is_over or self.progress.batch != 0
+
+    def is_evaluated(self) -> bool:
+        """Whether an evaluation follows the epoch under way."""
         return self.plan.evaluates(self._epoch_began.epoch)
 
-    def _keeps_outputs(self) -> bool:
-        return bool(self.evaluator.metrics) and self._is_evaluated()
+    def completed(self) -> tuple[str, str]:
+        """The ending of a training whose plan is done."""
+        return (
+            "completed",
+            "all epochs are done" if self.progress.epoch == self.plan.max_epochs else "all steps are done",
+        )
 
-    def _row(self, train_loss: float, of_training: Sequence[Tensor]) -> Row:
-        names = self.evaluator.names()[1:]
+    def _keeps_outputs(self) -> bool:
+        return bool(self.evaluator.metrics) and self.is_evaluated()
+
+    def _measured(self, of_training: Sequence[Tensor]) -> dict[str, float]:
+        names = self.evaluator.names()
         scalars = list(of_training)
-        keys = [f"train/{name}" for name in names] if of_training else []
+        keys = [f"train/{name}" for name in names[1:]] if of_training else []
         for split, (inputs, target) in self.splits.items():
             scalars += self.evaluator.split(self.parts.model, inputs, target, self.parts.precision)
-            keys += [f"{split}/{name}" for name in self.evaluator.names()]
-        values = dict(zip(keys, read(scalars), strict=True)) | {"train/loss": train_loss}
-        order = [f"{split}/{name}" for name in self.evaluator.names() for split in ("train", *self.splits)]
+            keys += [f"{split}/{name}" for name in names]
+        return dict(zip(keys, read(scalars), strict=True))
+
+    def _row(self, measured: Mapping[str, float]) -> Row:
         return {
             "epoch": self.progress.epoch,
             "step": self.progress.step,
             "time_s": round(time.monotonic() - self._start_s, 6),
-            **{key: values[key] for key in order if key in values},
+            **{key: measured[key] for key in self._columns if key in measured},
             "optim/lr": float(self.parts.optimizer.param_groups[0]["lr"]),
         }
 
@@ -366,9 +456,17 @@ class Fitting:
         monitor = self.view.monitor
         if self.best is not None and not self.view.gain(monitor, value, float(self.best.row[monitor])) > 0:
             return
+        self.best = Best(row, self.keep_best(self.best.state if self.best is not None else None))
+
+    def keep_own_best(self) -> None:
+        """Keep the best state in memory of one's own, where somebody else has kept it."""
+        if self.best is not None:
+            self.best = Best(self.best.row, copy_of(self.best.state))
+        self.keep_best = self._copy_state
+
+    def _copy_state(self, before: dict[str, Tensor] | None) -> dict[str, Tensor]:
         state = self.parts.model.state_dict()
-        if self.best is None:
-            self.best = Best(row, copy_of(state))
-            return
-        torch._foreach_copy_(list(self.best.state.values()), list(state.values()))
-        self.best = Best(row, self.best.state)
+        if before is None:
+            return copy_of(state)  # type: ignore[no-any-return]
+        torch._foreach_copy_(list(before.values()), list(state.values()))
+        return before

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from multiprocessing import parent_process
 from types import FrameType, TracebackType
 from typing import Any, final
 
@@ -64,7 +65,8 @@ class Interrupt:
         if self.received is not None:
             os._exit(ENDINGS[signal.Signals(number)][1])
         self.received = signal.Signals(number)
-        _say(f"{self.received.name}: what is under way is finished and saved; a second signal ends at once")
+        if parent_process() is None:  # else it is a sweep's worker, whose parent has said so
+            _say(f"{self.received.name}: what is under way is finished and saved; a second signal ends at once")
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ def run_loop(fitting: Fitting) -> tuple[str, str]:
         The status (``completed``, ``early_stopped``, ``diverged``, ``interrupted``, ``preempted``) and its reason.
     """
     plan, progress, record = fitting.plan, fitting.progress, fitting.record
+    fitting.start_clock()
     if fitting.ended is not None:
         return fitting.ended
     if plan.num_steps == 0:
@@ -38,4 +39,4 @@ def run_loop(fitting: Fitting) -> tuple[str, str]:
         ending = fitting.end_epoch()
         if ending is not None:
             return ending
-    return "completed", "all epochs are done" if progress.epoch == plan.max_epochs else "all steps are done"
+    return fitting.completed()

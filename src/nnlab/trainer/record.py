@@ -16,12 +16,14 @@ class EpochRecord:
 
     def __init__(self) -> None:
         self._buffer: Tensor | None = None
-        self._losses: list[Tensor] = []
         self._read: list[float] = []
+        self._unread: list[Tensor] = []
         self._sizes: list[int] = []
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
         self.keeps_outputs = False
+        #: the objective of the newest step, a scalar on the device
+        self.last_loss = torch.tensor(torch.nan)
 
     def start(self, keeps_outputs: bool) -> None:
         """Forget the epoch before.
@@ -30,8 +32,8 @@ class EpochRecord:
             keeps_outputs: whether metrics over the training split will be asked for.
         """
         self.keeps_outputs = keeps_outputs
-        self._losses.clear()
         self._read = []
+        self._unread.clear()
         self._sizes.clear()
         self._outputs.clear()
         self._targets.clear()
@@ -52,10 +54,10 @@ class EpochRecord:
 
         Args:
             state: what it gave.
-            like: a tensor of the dtype and on the device that losses have.
+            like: a tensor on the device that outputs were on.
         """
-        self._losses = [torch.tensor(loss, dtype=like.dtype, device=like.device) for loss in state["losses"]]
-        self._read = []
+        self._read = list(state["losses"])
+        self._unread = []
         self._sizes = [int(size) for size in state["sizes"]]
         self._outputs = [outputs.to(like.device) for outputs in state["outputs"]]
         self._targets = []
@@ -73,21 +75,34 @@ class EpochRecord:
             predictions: for each batch, shape [B, O].
             batches: what was trained on.
         """
-        self._losses.append(loss)
+        self.last_loss = loss
+        self._unread.append(loss)
         self._sizes.append(sum(len(prediction) for prediction in predictions))
         if self.keeps_outputs:
             self._outputs.extend(predictions)
             self._targets.extend(batch.target for batch in batches)
 
-    @property
-    def last_loss(self) -> Tensor:
-        """The objective of the newest step, a scalar on the device."""
-        return self._losses[-1]
+    def add_read(self, losses: Sequence[float], sizes: Sequence[int]) -> None:
+        """Keep what several steps gave, whose outputs are somebody else's to keep.
+
+        Args:
+            losses: the objective of each.
+            sizes: the rows of each.
+        """
+        self._read.extend(losses)
+        self._sizes.extend(sizes)
+
+    def add_outputs(self, predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+        """Keep the predictions and targets of steps that ``add_read`` was told of."""
+        if self.keeps_outputs:
+            self._outputs.extend(predictions)
+            self._targets.extend(targets)
 
     def losses(self) -> list[float]:
         """The objective of each step so far; waits for the device, once for the same steps."""
-        if len(self._read) != len(self._losses):
-            self._read = torch.stack(self._losses).tolist()
+        if self._unread:
+            self._read.extend(torch.stack(self._unread).tolist())
+            self._unread.clear()
         return self._read
 
     def mean_loss(self, losses: Sequence[float]) -> float:

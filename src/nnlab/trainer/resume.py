@@ -1,6 +1,6 @@
 """What an earlier process left of a training, read back and checked before anything is copied."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,15 +59,48 @@ def find(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Fo
         return None
     step, state = newest
     where = folder / "checkpoints" / f"{step}.safetensors"
+
+    def of_best(best_step: int) -> Mapping[str, Any] | None:
+        found = _best(checkpoints, best_step, step, most_bytes)
+        return None if found is None else found["model"]
+
+    return checked(folder, where, step, state, of_best, model, optimizer, problems)
+
+
+def checked(
+    folder: Path,
+    where: Path,
+    step: int,
+    state: Mapping[str, Any],
+    of_best: Callable[[int], Mapping[str, Any] | None],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    problems: Sequence[str],
+) -> Found:
+    """A state that was read, if it is that of this training.
+
+    Args:
+        folder: the run's.
+        where: the file it was read from, for messages.
+        step: optimizer steps done.
+        state: what was read.
+        of_best: from the step of the best evaluation to the model's state then, or None if it is to be found again.
+        model: what the state has to fit.
+        optimizer: likewise.
+        problems: what is damaged and was not used.
+
+    Raises:
+        FolderError: if it is of another model, or no state of a training.
+    """
     best = None
     try:
         check_state(state["model"], model, where)
         _check_optimizer(state, optimizer, where)
         if state["best"] is not None:
-            of_best = _best(checkpoints, int(state["best"]["step"]), step, most_bytes)
-            if of_best is not None:
-                check_state(of_best["model"], model, folder / "checkpoints" / f"{state['best']['step']}.safetensors")
-                best = _on_device(of_best["model"], model)
+            found = of_best(int(state["best"]["step"]))
+            if found is not None:
+                check_state(found, model, where.with_name(f"{state['best']['step']}.safetensors"))
+                best = _on_device(found, model)
         num_rows = int(state["tables"]["metrics"])
     except (KeyError, TypeError, AttributeError) as error:
         raise FolderError(f"{where}: expected the state of a training, found something else ({error})") from None

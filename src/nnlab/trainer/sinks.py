@@ -10,7 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from nnlab.folder import METRICS_FILE, RESULT_FILE, FolderError, TableFile, write_atomic, write_json
+from nnlab.folder import (
+    FIGURE_FORMATS,
+    METRICS_FILE,
+    RESULT_FILE,
+    FolderError,
+    TableFile,
+    write_atomic,
+    write_json,
+)
 from nnlab.logger.base import Image, Logger, Media, Run
 from nnlab.manifest import MANIFEST_FILE, write_manifest
 from nnlab.trainer.checkpoint import Checkpoints
@@ -38,16 +46,28 @@ class Sinks:
         loggers: where scalars, histograms and pictures go.
         notes: gets one sentence for each thing that failed.
         name: the run's name.
+        figures: what figures are written as, among ``png`` and ``svg``; empty for no figures at all.
     """
 
-    def __init__(self, folder: Path | None, loggers: Sequence[Logger], notes: list[str], name: str) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        loggers: Sequence[Logger],
+        notes: list[str],
+        name: str,
+        figures: Sequence[str] = FIGURE_FORMATS,
+    ) -> None:
         self.folder = folder
         self.name = name
         self.notes = notes
         self._loggers = list(loggers)
+        self._formats = tuple(figures)
         self._metrics = TableFile(folder / METRICS_FILE) if folder is not None else None
         self._tables: dict[str, TableFile] = {}
         self._checkpoints = Checkpoints(folder) if folder is not None else None
+        #: whether result.json and the manifest are written at the start and the end only: one of hundreds of runs that
+        #: end in the same moment
+        self.is_brief = False
         self._flushed_s = -math.inf
         self._failed: set[str] = set()
 
@@ -59,10 +79,13 @@ class Sinks:
             level: logging.INFO for what the header says as well, which a terminal need not show twice.
         """
         self.notes.append(text)
-        log.log(level, text)
+        # Of several runs that are trained together, each has a log of its own.
+        log.log(level, text, extra={"run_folder": self.folder})
 
     def start(self, run: Run) -> None:
-        """Start every logger."""
+        """Start every logger, and say that there will be no figures where none are wanted."""
+        if not self.has_figures:
+            self.say("no figures are drawn: figures=[]")
         self._each_logger(lambda logger: logger.start(run))
 
     def row(self, row: Mapping[str, float | int], scalars: Mapping[str, float], time_s: float) -> None:
@@ -100,21 +123,48 @@ class Sinks:
         """Send a histogram or a picture to every logger."""
         self._each_logger(lambda logger: logger.media(step, tag, item))
 
+    @property
+    def has_figures(self) -> bool:
+        """Whether figures are drawn at all."""
+        return bool(self._formats)
+
     def figure(self, step: int, name: str, figure: "Figure") -> None:
-        """Draw a figure into ``figures/<name>.png`` and into every logger.
+        """Draw a figure, if the run has figures; what cannot be written is said and ends nothing.
 
         Args:
             step: optimizer steps done.
-            name: of the file, without ending.
+            name: of the files, without ending.
             figure: what to draw.
         """
-        from nnlab.figure.png import png
+        if self.has_figures:
+            self._attempt(f"figures/{name}", lambda: self.draw(step, name, figure))
 
-        payload, width, height = png(figure)
-        folder = self.folder
-        if folder is not None:
-            self._attempt(f"figures/{name}.png", lambda: _write_figure(folder / "figures", name, payload))
-        self.media(step, f"figures/{name}", Image(payload, width, height))
+    def draw(self, step: int, name: str, figure: "Figure") -> None:
+        """Draw a figure into every logger and into ``figures/<name>.<ending>`` for each of the run's formats.
+
+        Args:
+            step: optimizer steps done.
+            name: of the files, without ending.
+            figure: what to draw.
+
+        Raises:
+            OSError: if a file cannot be written.
+        """
+        from nnlab import figure as figures
+
+        files: dict[str, bytes] = {}
+        if self._loggers or "png" in self._formats:
+            files["png"], width, height = figures.png(figure)
+            self.media(step, f"figures/{name}", Image(files["png"], width, height))
+        if self.folder is None:
+            return
+        (self.folder / "figures").mkdir(exist_ok=True)
+        for ending in FIGURE_FORMATS:
+            path = self.folder / "figures" / f"{name}.{ending}"
+            if ending in self._formats:
+                write_atomic(path, files[ending] if ending in files else figures.svg(figure))
+            else:  # drawn before the run was gone on with in other formats, it would be out of date
+                path.unlink(missing_ok=True)
 
     def say(self, text: str) -> None:
         """Put one sentence into the log and the notes: something found, not something wrong."""
@@ -152,10 +202,14 @@ class Sinks:
         if checkpoints is not None:
             # Rows first, as far as there is room: on a nearly full disk they fit where a checkpoint does not.
             self._flush_tables()
-            self._attempt(CHECKPOINT, lambda: checkpoints.save(step, state, best, self._sync))
+            self._attempt(CHECKPOINT, lambda: checkpoints.save(step, state, best, self.sync))
 
-    def _sync(self) -> None:
-        # Not guarded: a checkpoint that counts rows which are not there could never be resumed.
+    def sync(self) -> None:
+        """Bring the rows and events so far to the disk.
+
+        Raises:
+            OSError: if the disk refuses: a checkpoint that counts rows which are not there could never be resumed.
+        """
         for table in self._every_table():
             table.flush(durably=True)
         self._each_logger(lambda logger: logger.sync())
@@ -231,8 +285,3 @@ class Sinks:
             log.info(text)
         else:
             self.note(text)
-
-
-def _write_figure(folder: Path, name: str, payload: bytes) -> None:
-    folder.mkdir(exist_ok=True)
-    write_atomic(folder / f"{name}.png", payload)

@@ -36,6 +36,11 @@ class TrainingState:
         self._remembered: list[Tensor] = []
         self._rest: dict[str, Any] = {}
 
+    def rebind(self) -> None:
+        """Look for the model's tensors where they are now."""
+        self._model_tensors = list(self.model.state_dict().values())
+        self._remembered = []
+
     def remember(self) -> None:
         """Keep the state for ``go_back``: as ``take``, but into tensors that are made once."""
         tensors = self._tensors()

@@ -1,6 +1,6 @@
 """What a training step means: one update from one batch, or from several whose gradients are added up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -57,10 +57,13 @@ def train_step(parts: StepParts, batches: Sequence[Batch]) -> tuple[Tensor, list
     optimizer = parts.optimizer
     first: list[tuple[Tensor, list[Tensor]]] = []
 
+    def gradient_of(batch: Batch, share: float) -> tuple[Tensor, Tensor]:
+        return parts.gradient(parts.model, parts.objective, batch.inputs, batch.target, parts.precision, share)
+
     def evaluate() -> Tensor:
         for parameter in parts.parameters:
             parameter.grad = None  # what zero_grad does, without its bookkeeping of several microseconds
-        value, predictions = _accumulate(parts, batches)
+        value, predictions = accumulate(gradient_of, batches)
         if not first:
             first.append((value, predictions))
         _clip(parts)
@@ -79,21 +82,28 @@ def train_step(parts: StepParts, batches: Sequence[Batch]) -> tuple[Tensor, list
     return first[0]
 
 
-def _accumulate(parts: StepParts, batches: Sequence[Batch]) -> tuple[Tensor, list[Tensor]]:
+def accumulate(
+    gradient_of: Callable[[Batch, float], tuple[Tensor, Tensor]], batches: Sequence[Batch], row_axis: int = 0
+) -> tuple[Tensor, list[Tensor]]:
+    """Add up the gradients of the batches of one update.
+
+    Args:
+        gradient_of: adds the gradient of a batch, times a share, to what is there already, and returns the batch's
+            objective and prediction.
+        batches: one batch, or several to accumulate.
+        row_axis: the axis of a batch's rows; 1 behind a run axis.
+
+    Returns:
+        The objective, a scalar (or one for each run), and the prediction for each batch.
+    """
     if len(batches) == 1:
-        inputs, target = batches[0]
-        value, prediction = parts.gradient(parts.model, parts.objective, inputs, target, parts.precision, 1)
+        value, prediction = gradient_of(batches[0], 1)
         return value, [prediction]
-    num_rows = sum(len(batch.inputs) for batch in batches)
-    shares = [len(batch.inputs) / num_rows for batch in batches]
-    values, predictions = [], []
-    for batch, share in zip(batches, shares, strict=True):
-        value, prediction = parts.gradient(
-            parts.model, parts.objective, batch.inputs, batch.target, parts.precision, share
-        )
-        values.append(value * share)
-        predictions.append(prediction)
-    return torch.stack(values).sum(), predictions
+    sizes = [batch.inputs.shape[row_axis] for batch in batches]
+    shares = [size / sum(sizes) for size in sizes]
+    results = [gradient_of(batch, share) for batch, share in zip(batches, shares, strict=True)]
+    values = [value * share for (value, _), share in zip(results, shares, strict=True)]
+    return torch.stack(values).sum(0), [prediction for _, prediction in results]
 
 
 def _clip(parts: StepParts) -> None:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from nnlab.callback.base import Callback, FitView
 from nnlab.device import choose_threads, keep_freed_memory, resolve_device
+from nnlab.folder import FIGURE_FORMATS, figures_problem
 from nnlab.gradient.autograd import Autograd
 from nnlab.gradient.base import Gradient
 from nnlab.logger.base import Logger, Run
@@ -25,7 +26,7 @@ from nnlab.metric.readout import Readout
 from nnlab.model.dropout import seed_dropout
 from nnlab.schedule.base import Schedule
 from nnlab.schedule.constant import Constant
-from nnlab.seeding import derive
+from nnlab.seeding import derive, seed_global
 from nnlab.trainer.batches import (
     Batches,
     Data,
@@ -43,7 +44,7 @@ from nnlab.trainer.loop import run_loop
 from nnlab.trainer.plan import Cadence, Plan
 from nnlab.trainer.precision import PrecisionName, make_precision
 from nnlab.trainer.result import FitResult, scalars_of
-from nnlab.trainer.resume import find
+from nnlab.trainer.resume import Found, find
 from nnlab.trainer.shapes import check_inputs
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState
@@ -90,6 +91,7 @@ class Trainer:
         folder: where ``metrics.csv``, ``checkpoints/`` and ``result.json`` go; None leaves nothing on disk.
         name: the run's name in ``result.json``.
         hyperparameters: what loggers record beside the metrics; plain values.
+        figures: what figures are written as: ``png``, ``svg``, both or none.
 
     Raises:
         ValueError: for a value outside its range, naming it.
@@ -136,6 +138,7 @@ class Trainer:
         folder: Path | None = None,
         name: str = "",
         hyperparameters: Mapping[str, Any] | None = None,
+        figures: Sequence[str] = FIGURE_FORMATS,
     ) -> None:
         problems = _too_small(1, {"data.batch_size": batch_size, "trainer.eval_every": eval_every})
         problems += _too_small(1, {"trainer.accumulate_steps": accumulate_steps, "trainer.threads": threads})
@@ -146,6 +149,8 @@ class Trainer:
         possible = [f"{split}/{name}" for split in ("train", "valid") for name in ("loss", *(m.name for m in metrics))]
         if monitor not in possible:
             problems.append(f"trainer.monitor: expected one of {', '.join(possible)}, found {monitor!r}")
+        if problem := figures_problem(figures):
+            problems.append(f"figures: {problem}")
         if problems:
             raise ValueError("\n".join(problems))
         self.device = resolve_device(device)
@@ -172,7 +177,7 @@ class Trainer:
         self.folder = folder
         self.hyperparameters = hyperparameters or {}
         self.notes: list[str] = []
-        self.sinks = Sinks(folder, loggers, self.notes, name)
+        self.sinks = Sinks(folder, loggers, self.notes, name, figures)
         self.threads = threads or choose_threads(self.device, batch_size, _linear_shapes(model))
         weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
         self.objective = Objective(loss, penalty or Penalty(), weights)
@@ -181,6 +186,8 @@ class Trainer:
         self.has_started = False
         self._fitting_now: Fitting | None = None
         self._best_state: dict[str, Tensor] | None = None
+        self._held: Which = "last"
+        self._last_state: list[Tensor] = []
 
     def fit(
         self, train: Data, valid: Data | None = None, *, resume: bool = False, close_loggers: bool = True
@@ -200,27 +207,64 @@ class Trainer:
         Raises:
             ValueError: for data that do not fit the model or the settings.
         """
+        with Interrupt() as interrupt, self.settings():
+            fitting = self.begin(train, valid, interrupt)
+            with self.own_randomness(fitting):
+                status, reason = "failed", ""
+                try:
+                    self.start(fitting, resume)
+                    status, reason = run_loop(fitting)
+                    fitting.end(status, reason)
+                finally:
+                    self.conclude(fitting)
+                    if close_loggers:
+                        self.sinks.end(status)
+                        self.close()
+        return fitting.result(status, reason)
+
+    def begin(self, train: Data, valid: Data | None, interrupt: Interrupt) -> Fitting:
+        """Put a training together, for ``start``.
+
+        Args:
+            train: as for ``fit``.
+            valid: likewise.
+            interrupt: signals that ask it to end.
+
+        Returns:
+            The training, before its first step.
+
+        Raises:
+            ValueError: for data that do not fit the model or the settings.
+        """
         if self._fitting_now is not None:
             raise ValueError("fit: this Trainer has been fitted; make a new Trainer, with a new optimizer, to train on")
         batches = self._batches(train)
         splits = {} if valid is None else {"valid": self._on_device(valid, "valid")}
-        with Interrupt() as interrupt, self.settings(), self._own_randomness(batches):
-            fitting = self._fitting_now = self._fitting(batches, splits, interrupt)
-            try:
-                self._start(fitting, resume)
-                self.has_started = True
-                status, reason = run_loop(fitting)
-                fitting.end(status, reason)
-            except BaseException:
-                status = "failed"
-                raise
-            finally:
-                self._best_state = fitting.best.state if fitting.best else None
-                fitting.watchers.fit_ended(fitting.view, fitting.progress.step)
-                if close_loggers:
-                    self.sinks.end(status)
-                    self.close()
-        return fitting.result(status, reason)
+        self._fitting_now = self._fitting(batches, splits, interrupt)
+        return self._fitting_now
+
+    def start(self, fitting: Fitting, resume: bool, found: Found | None = None) -> None:
+        """Open what is written to, and go to where an earlier process was.
+
+        Args:
+            fitting: from ``begin``.
+            resume: as for ``fit``.
+            found: where to go on, if it is not the newest checkpoint in ``folder``.
+
+        Raises:
+            ValueError: if it cannot be resumed, or a callback does not fit.
+        """
+        self._start(fitting, resume, found)
+        self.has_started = True
+
+    def conclude(self, fitting: Fitting) -> None:
+        """After a training: keep its best state, and tell the callbacks.
+
+        Args:
+            fitting: from ``begin``.
+        """
+        self._best_state = fitting.best.state if fitting.best else None
+        fitting.watchers.fit_ended(fitting.view, fitting.progress.step)
 
     def result_so_far(self, status: str, reason: str) -> FitResult | None:
         """How a training went that an error ended; None if none was begun.
@@ -277,15 +321,22 @@ class Trainer:
     @contextmanager
     def holding(self, checkpoint: Which) -> Iterator[None]:
         """While it lasts, the model has the parameters of a checkpoint; without a best one, the last."""
-        if checkpoint == "last" or self._best_state is None:
+        if checkpoint == self._held or self._best_state is None:
             yield
             return
-        last = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(self._best_state)
+        before, self._held = self._held, checkpoint
+        tensors = list(self.model.state_dict().values())
+        now = [tensor.clone() for tensor in tensors]
+        wanted = (
+            self._last_state if checkpoint == "last" else [self._best_state[name] for name in self.model.state_dict()]
+        )
+        self._last_state = now if checkpoint == "best" else self._last_state
+        _fill(tensors, wanted)
         try:
             yield
         finally:
-            self.model.load_state_dict(last)
+            self._held = before
+            _fill(tensors, now)
 
     @contextmanager
     def settings(self) -> Iterator[None]:
@@ -304,14 +355,14 @@ class Trainer:
             if self.deterministic:  # the call imports much of torch's compiler
                 torch.use_deterministic_algorithms(deterministic)
 
-    def _start(self, fitting: Fitting, resume: bool) -> None:
-        found = None
-        if resume:
+    def _start(self, fitting: Fitting, resume: bool, found: Found | None) -> None:
+        if resume and found is None:
             if self.folder is None or not fitting.batches.repeatable:
                 raise ValueError(
                     "fit: resume=True needs a folder and tensors; a DataLoader's order cannot be found again"
                 )
             found = find(self.folder, self.model, self.optimizer)
+        if resume:
             for problem in found.problems if found is not None else ():
                 self.sinks.note(f"{problem}; the checkpoint before it is used")
             self.sinks.resume(found.state["tables"] if found is not None else {"metrics": 0})
@@ -409,17 +460,22 @@ class Trainer:
         return inputs, target
 
     @contextmanager
-    def _own_randomness(self, batches: Batches) -> Iterator[None]:
+    def own_randomness(self, fitting: Fitting) -> Iterator[None]:
         """Seeds the global generator for dropout layers that are not nnlab's, and puts it back afterwards.
 
         A DataLoader of the user's draws its orders from that generator, and keeps it as the user seeded it.
         """
-        if not batches.repeatable:
+        if not fitting.batches.repeatable:
             yield
             return
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(derive(self.seed, "dropout"))
+            seed_global(derive(self.seed, "dropout"), self.device)
             yield
+
+
+@torch.no_grad()
+def _fill(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    torch._foreach_copy_(list(tensors), list(values))
 
 
 def _linear_shapes(model: nn.Module) -> list[tuple[int, int]]:

@@ -42,6 +42,11 @@ class Watchers:
         }
         self._note = note
 
+    @property
+    def watch_steps(self) -> list[str]:
+        """The names of those who look at single steps."""
+        return list(self._of_steps)
+
     def fit_starts(self, view: FitView) -> None:
         """Before the first step.
 
