@@ -217,15 +217,28 @@ def test_results_are_those_of_hydras_own_launcher(trained, work):
         assert run_of(one)["config"] | {"logger": {}} == run_of(other)["config"]
 
 
-#: how many members, what is typed, whether each has figures of its own
-FIGURES = [(20, [], True), (21, [], False), (21, ["figures=[svg]"], True), (2, ["figures=[]"], False)]
+#: most members that have figures of their own, what is typed, whether each of the two has
+FIGURES = [(2, [], True), (1, [], False), (1, ["figures=[svg]"], True), (1, ["figures=[]"], False)]
 
 
-@pytest.mark.parametrize(("num_members", "words", "has_figures"), FIGURES)
-def test_large_sweeps_draw_no_figures_of_single_members_unless_told_to(num_members, words, has_figures, work, capsys):
-    quick = ["data=moons", "data.num_train=20", "data.num_valid=20", "data.num_test=20", "model.widths=[2]"]
-    quick += ["trainer.max_epochs=1", "trainer.threads=1", "logger=[]"]
-    assert main(["train", "-m", "--plan", *quick, f"seed=range({num_members})", *words]) == 0
-    said = capsys.readouterr().out
-    limited = "no figures of single members, as there are more than 20: 'figures=[png]' draws them"
-    assert (limited in said) == (num_members > 20 and not words)
+@pytest.mark.parametrize(("most", "words", "has_figures"), FIGURES)
+def test_large_sweeps_draw_no_figures_of_single_members_unless_told_to(
+    most, words, has_figures, work, monkeypatch, capsys
+):
+    for module in ("launching", "jobs"):
+        monkeypatch.setattr(f"nnlab.sweep.{module}.MOST_WITH_FIGURES", most)
+    quick = ["data=celsius", "trainer.max_epochs=2", "trainer.threads=1", "logger=[]", "hydra.sweep.dir=sweep"]
+    assert main(["train", "-m", *quick, "seed=0,1", *words]) == 0
+    before_training = capsys.readouterr().out.partition("\n\n")[0]
+    limited = "no figures of single members, as there are more than 1: 'figures=[png]' draws them"
+    assert (limited in before_training) == (most == 1 and not words)
+    for path in members():
+        assert any(path.glob("figures/*.svg")) == has_figures
+        assert list((path / "arrays").glob("*.npz"))
+    assert list(Path("sweep/figures").iterdir())
+
+
+def test_more_than_twenty_members_are_many(work, capsys):
+    for num_members in (20, 21):
+        assert main(["train", "-m", "--plan", "data=celsius", f"seed=range({num_members})"]) == 0
+        assert ("no figures of single members" in capsys.readouterr().out) == (num_members > 20)

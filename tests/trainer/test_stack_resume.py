@@ -107,6 +107,22 @@ def test_state_saved_at_any_step_goes_on_to_the_bits_of_an_uninterrupted_stack(n
             assert_same_bits(gone_on, expected)
 
 
+def test_states_of_different_moments_go_on_in_one_call():
+    """Those at the same place of their epochs share a stack, whatever the epoch."""
+    settings = {"batch_size": 8, "max_epochs": 3}
+    splits = rows(num=37), rows(num=17, seed=1)
+    states: list[dict[int, Any]] = []
+
+    def save(live: Any) -> None:
+        states.append({number: found_of(fitting) for number, fitting in live.items()})
+
+    whole = together(specs(**settings, checkpoint_every=1), *splits, save=save)
+    moments = [3, 7, 8, 12]
+    found = {place: states[step - 1][place] for place, step in enumerate(moments)}
+    assert [state.step for state in found.values()] == moments
+    assert_same_bits(together(specs(**settings, checkpoint_every=1), *splits, found=found), whole)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
 @pytest.mark.parametrize("step", [1, 3, 7])
 def test_signal_in_mid_epoch_ends_all_and_each_goes_on_from_its_own_folder(number, step, tmp_path):

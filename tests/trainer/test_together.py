@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nnlab.loss import CrossEntropy, Penalty
+from nnlab.loss.base import Loss
 from nnlab.metric import RMSE
 from nnlab.schedule import Schedule
 from nnlab.trainer.interrupt import Interrupt
@@ -55,6 +56,31 @@ def test_error_in_one_ends_that_one_and_moves_no_bit_of_another(stacked, other, 
     for number, expected in zip((0, 1, 3, 4), reference, strict=True):
         assert ended[number][1] is None
         assert same_bits(Outcome(trainers[number].trainer, ended[number][0]), expected)
+
+
+class Breaking(Loss):
+    """Fails at a certain call, which concerns the whole stack."""
+
+    tasks = frozenset({"regression"})
+    reads = "value"
+
+    def __init__(self) -> None:
+        self.calls_left = 6
+
+    def per_sample(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        self.calls_left -= 1
+        if self.calls_left == 0:
+            raise RuntimeError("no memory is left")
+        return (prediction - target).square().mean(dim=-1)
+
+
+def test_error_of_the_whole_stack_ends_those_that_are_in_it_and_none_that_has_left():
+    ended: list[Any] = []
+    loss = Breaking()
+    members = [{**member, "make_loss": lambda: loss, "max_epochs": 1 + place} for place, member in enumerate(specs(3))]
+    tasks = [Task(trainer(**member), *SPLITS, stacked=True) for member in members]
+    fit_together(tasks, lambda number, result, error: ended.append((number, result and result.status, str(error))))
+    assert ended == [(0, "completed", "None"), (1, None, "no memory is left"), (2, None, "no memory is left")]
 
 
 def fitting(**settings: Any) -> Any:

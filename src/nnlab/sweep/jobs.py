@@ -151,7 +151,7 @@ def plan_jobs(
     for text, places in reasons.items():
         jobs.jobs += [Job((place,), False) for place in places]
         jobs.lines.append(f"{_members(len(places))} alone: {text}")
-    if len(members) > MOST_WITH_FIGURES and not members[0].config.get("figures"):
+    if len(members) > MOST_WITH_FIGURES and not members[0].config.get("figures") and not _chooses_figures(members[0]):
         text = f"no figures of single members, as there are more than {MOST_WITH_FIGURES}: 'figures=[png]' draws them"
         jobs.lines.append(text)
     workers = jobs.num_workers = min(workers, max(1, len(jobs.jobs)))
@@ -239,6 +239,10 @@ def _held_out(config: Mapping[str, Any], num_rows: int) -> int:
     """The validation rows of a member of a cross-validation; 0 for any other."""
     folds, fold = config["data"].get("folds"), config["data"].get("fold", 0)
     return num_held_out(num_rows, folds, fold) if isinstance(folds, int) and isinstance(fold, int) else 0
+
+
+def _chooses_figures(member: PlannedMember) -> bool:
+    return any(text.lstrip("+").startswith("figures=") for text in member.overrides)
 
 
 def _divided(places: Sequence[int], num_parts: int) -> list[list[int]]:

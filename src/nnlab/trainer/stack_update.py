@@ -37,6 +37,7 @@ class Updates:
             self._updates.append((rows, update))
         self._weights = [weights[rows] for rows, _ in self._updates]
         self._is_mirrored = False
+        self._released: set[int] = set()
 
     def plan_rates(self, rates: np.ndarray) -> None:
         """The learning rates of the next steps, float64 [S, R]."""
@@ -51,12 +52,18 @@ class Updates:
     def mirror(self) -> None:
         """Let every optimizer see its part of the state."""
         if not self._is_mirrored:
+            released = [self._parts[row].optimizer for row in self._released]
+            states = [dict(optimizer.state) for optimizer in released]
             for _, update in self._updates:
                 update.mirror()
+            for optimizer, state in zip(released, states, strict=True):  # what their rows hold is no longer theirs
+                optimizer.state.clear()
+                optimizer.state.update(state)
             self._is_mirrored = all(bool((update.num_steps > 0).all()) for _, update in self._updates)
 
     def release(self, row: int) -> None:
         """Give an optimizer's state memory of its own."""
+        self._released.add(row)
         for state in self._parts[row].optimizer.state.values():
             for name, value in state.items():
                 if isinstance(value, Tensor):
