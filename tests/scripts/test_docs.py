@@ -14,6 +14,7 @@ PAGES = [
     "docs/first-steps.md",
     "docs/tutorial.md",
     "docs/trainer.md",
+    "docs/sweeps.md",
     "docs/comparison.md",
     "docs/reliability.md",
     "docs/meaning.md",

@@ -176,7 +176,8 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         copies = [self.connection, *(worker.connection for worker in crew)] if start.method == "fork" else []
         for handler in logging.getLogger().handlers:
-            handler.flush()  # else a child could write what is buffered a second time; multiprocessing flushes stdio
+            with suppress(ValueError, OSError):  # somebody has closed its file
+                handler.flush()  # else a child could write what is buffered twice; multiprocessing flushes stdio
         self._process: Any = context.Process(  # type: ignore[attr-defined]
             target=serve, args=(theirs, copies, start.jobs, start.work, start.num_threads)
         )
