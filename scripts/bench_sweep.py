@@ -11,7 +11,7 @@ import gc
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import bench_report as report
+from bench_modules import Residual
 from bench_ways import Outcome, train_by_hand
 from bench_workloads import WORKLOADS, Case, Rows, Workload
 from nnlab import experiment
@@ -46,6 +47,7 @@ class Sweep:
         epochs: passes over the training rows.
         sample: members that the hand-written loop trains.
         goal: its time for all members divided by nnlab's, at least.
+        own_model: a module of one's own in place of nnlab's, by its path.
     """
 
     about: str
@@ -56,6 +58,7 @@ class Sweep:
     epochs: int
     sample: int
     goal: float
+    own_model: str | None = None
 
 
 SMALL = ("data=rings", "data.num_train=500", "data.num_valid=100", "data.num_test=100", "data.batch_size=32")
@@ -79,7 +82,7 @@ _SMALL = _plain(_small, F.cross_entropy, _accuracy)
 OTHERS = ("SGD", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax", "Adadelta", "Rprop")
 SWEEPS = {
     "small": Sweep(
-        "2-16-16-3 on 500 rows, batches of 32, Adam, 128 rates and seeds",
+        "2-16-16-3 on 500 rows, batches of 32, Adam",
         (*SMALL, *SMALL_MODEL, "optim=adam"),
         _SMALL,
         torch.optim.Adam,
@@ -90,7 +93,7 @@ SWEEPS = {
     ),
     **{
         name.lower(): Sweep(
-            f"the same with {name}, 64 rates and seeds",
+            f"the same with {name}",
             (*SMALL, *SMALL_MODEL, f"optim={name.lower()}"),
             _SMALL,
             getattr(torch.optim, name),
@@ -101,8 +104,19 @@ SWEEPS = {
         )
         for name in OTHERS
     },
+    "own": Sweep(
+        "a module of one's own of Linear, Tanh and LayerNorm, 2-16-16-3, Adam",
+        (*SMALL, "optim=adam"),
+        _plain(lambda: Residual(2, 3), F.cross_entropy, _accuracy),
+        torch.optim.Adam,
+        32,
+        100,
+        4,
+        4,
+        "bench_modules.Residual",
+    ),
     "narrow": Sweep(
-        "x_squared: 1-100-1, batches of 100 of 10,000 rows, SGD, 64 rates and seeds",
+        "x_squared: 1-100-1, batches of 100 of 10,000 rows, SGD",
         ("experiment=x_squared", "data.batch_size=100"),
         WORKLOADS["W1"],
         torch.optim.SGD,
@@ -111,15 +125,16 @@ SWEEPS = {
         4,
         4,
     ),
-    "W1": Sweep("W1, 16 rates and seeds", ("experiment=x_squared",), WORKLOADS["W1"], torch.optim.SGD, 16, 800, 3, 1.4),
-    "W2": Sweep("W2, 8 rates and seeds", ("experiment=blobs",), WORKLOADS["W2"], torch.optim.Adam, 8, 24, 2, 1.4),
-    "W3": Sweep("W3, 16 rates and seeds", ("experiment=rings",), WORKLOADS["W3"], torch.optim.SGD, 16, 200, 3, 1.4),
+    "W1": Sweep("W1", ("experiment=x_squared",), WORKLOADS["W1"], torch.optim.SGD, 16, 800, 3, 1.4),
+    "W2": Sweep("W2", ("experiment=blobs",), WORKLOADS["W2"], torch.optim.Adam, 8, 24, 2, 1.4),
+    "W3": Sweep("W3", ("experiment=rings",), WORKLOADS["W3"], torch.optim.SGD, 16, 200, 3, 1.4),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the subcommand."""
     parser.add_argument("--sweep", choices=[*SWEEPS, "all"], default="all", help="default: all")
+    parser.add_argument("--members", type=report.positive(int), help="how many, in place of each sweep's own number")
     parser.add_argument("--rounds", type=report.positive(int), default=3, help="default: 3")
 
 
@@ -134,23 +149,30 @@ def run(arguments: argparse.Namespace) -> int:
     """
     report.print_machine(torch.get_num_threads())
     names = list(SWEEPS) if arguments.sweep == "all" else [arguments.sweep]
-    same = [_measure(name, SWEEPS[name], arguments.rounds) for name in names]
+    # Deleted at the very end: for minutes ext4 passes over the places of deleted files one by one when it looks for
+    # room for new ones, and a file then takes 0.3 ms to make instead of 0.01.
+    with TemporaryDirectory() as folder:
+        same = [
+            _measure(name, _of_size(SWEEPS[name], arguments.members), arguments.rounds, Path(folder)) for name in names
+        ]
     return 0 if all(same) else 1
 
 
-def _measure(name: str, sweep: Sweep, num_rounds: int) -> bool:
+def _measure(name: str, sweep: Sweep, num_rounds: int, folder: Path) -> bool:
     config, options = composed([], [*sweep.base, "device=cpu", f"trainer.max_epochs={sweep.epochs}"])
+    if sweep.own_model is not None:
+        config |= {"model": {"_target_": sweep.own_model}, "plugins": ["bench_modules"]}
     configs = [_of_member(config, number, sweep.num_members) for number in range(sweep.num_members)]
     places = [round((number + 0.5) * sweep.num_members / sweep.sample - 0.5) for number in range(sweep.sample)]
-    cases = {place: _case(sweep, configs[place], options) for place in places}
+    cases = {place: _case(sweep, configs[place], options, folder / f"{name}_{place}") for place in places}
     threads = torch.get_num_threads()
     ours: list[float] = []
     theirs: list[float] = []
     worst = 0.0
-    for _ in range(num_rounds):
+    for number in range(num_rounds):
         gc.collect()
         torch.set_num_threads(1)  # so that worker processes can be forked from here
-        seconds, last = _train_sweep(sweep, configs, options)
+        seconds, last = _train_sweep(configs, options, folder / f"{name}_round{number}")
         ours.append(seconds)
         torch.set_num_threads(max(1, min(threads, cases[places[0]].threads)))
         outcomes: Mapping[int, Outcome] = {place: train_by_hand(cases[place], sweep.epochs) for place in places}
@@ -159,7 +181,7 @@ def _measure(name: str, sweep: Sweep, num_rounds: int) -> bool:
             worst = max(worst, abs(outcome.losses[-1][1] - last[place]) / abs(last[place]))
     ratios = [other / our for other, our in zip(theirs, ours, strict=True)]
     ratio = report.median(theirs) / report.median(ours)
-    print(f"\n{name}  {sweep.about}; {sweep.epochs} epochs")
+    print(f"\n{name}  {sweep.about}; {sweep.num_members} members, {sweep.epochs} epochs")
     report.print_table(
         ["way", "seconds", "spread", "ms a member"],
         [
@@ -174,6 +196,13 @@ def _measure(name: str, sweep: Sweep, num_rounds: int) -> bool:
     return worst <= TOLERANCE
 
 
+def _of_size(sweep: Sweep, num_members: int | None) -> Sweep:
+    """A sweep of more or fewer members, which need only not be slower than one by one."""
+    if num_members is None:
+        return sweep
+    return replace(sweep, num_members=num_members, sample=min(sweep.sample, num_members), goal=1)
+
+
 def _of_member(config: Mapping[str, Any], number: int, num_members: int) -> dict[str, Any]:
     """A member's config: a rate of its own around the option's, and a seed."""
     optim = config["optim"]
@@ -181,15 +210,15 @@ def _of_member(config: Mapping[str, Any], number: int, num_members: int) -> dict
     return {**config, "seed": number, "figures": [], "optim": {**optim, "lr": rate}}
 
 
-def _case(sweep: Sweep, config: Mapping[str, Any], options: Mapping[str, Any]) -> Case:
+def _case(sweep: Sweep, config: Mapping[str, Any], options: Mapping[str, Any], folder: Path) -> Case:
     keys = {key: value for key, value in config["optim"].items() if key not in ("_target_", "no_decay")}
 
     def optimizer(parameters: Any, fused: bool) -> torch.optim.Optimizer:
         extra = {"fused": True} if sweep.optimizer.__name__ in ("SGD", "Adam", "AdamW", "Adagrad") else {}
         return sweep.optimizer(parameters, **keys, **extra)
 
-    with TemporaryDirectory() as folder:
-        member = experiment.prepare(config, options, [], Path(folder), "bench")
+    folder.mkdir()
+    member = experiment.prepare(config, options, [], folder, "bench")
     own = sweep.workload
     workload = Workload("", "", 0, 0, own.model, own.loss, optimizer, own.metrics, 0, 0)
     train, valid = (Rows(*member.splits[split]) for split in ("train", "valid"))
@@ -198,18 +227,18 @@ def _case(sweep: Sweep, config: Mapping[str, Any], options: Mapping[str, Any]) -
 
 
 def _train_sweep(
-    sweep: Sweep, configs: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
+    configs: Sequence[Mapping[str, Any]], options: Mapping[str, Any], folder: Path
 ) -> tuple[float, list[float]]:
     """The seconds of a whole sweep, and each member's last validation loss."""
-    with TemporaryDirectory() as folder:
-        members = [
-            PlannedMember(number, Path(folder) / str(number), "bench", (), config, options)
-            for number, config in enumerate(configs)
-        ]
-        plan = Plan(Path(folder), "bench", tuple(members))
-        start = time.perf_counter()
-        outcome = run_plan(plan, Terminal(file=io.StringIO()), [])
-        seconds = time.perf_counter() - start
+    folder.mkdir()
+    members = [
+        PlannedMember(number, folder / str(number), "bench", (), config, options)
+        for number, config in enumerate(configs)
+    ]
+    plan = Plan(folder, "bench", tuple(members))
+    start = time.perf_counter()
+    outcome = run_plan(plan, Terminal(file=io.StringIO()), configs[0]["plugins"])
+    seconds = time.perf_counter() - start
     statuses = {result.status for result in outcome.results}
     if statuses != {"completed"}:
         raise RuntimeError(f"members ended otherwise: {statuses}")

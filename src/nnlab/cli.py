@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnlab.config import ConfigError
+from nnlab.words import counted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -278,7 +279,7 @@ def _predict(words: list[str]) -> int:
     done = predict(typed.folder, given, output, checkpoint, "--mean" in typed.flags, typed.overrides)
     _print_notes(done.notes)
     if output != "-":
-        print(f"{output}: {done.num_rows:,} row{'s' * (done.num_rows != 1)}")
+        print(f"{output}: {counted(done.num_rows, 'row')}")
     return 0
 
 

@@ -151,12 +151,11 @@ class Session:
         """Print a line as it is."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def show(self, plan: Plan) -> None:
-        """Print what a sweep would train, and what would go where and why."""
+    def show(self, plan: Plan, num_workers: int | None = None) -> None:
+        """Print what a sweep would train, and what would go where and why: ``sweep``, without doing it."""
         from nnlab.sweep.jobs import plan_jobs
 
-        number = self.command.values.get("hydra.launcher.num_workers")
-        jobs = plan_jobs(plan.members, self.command.plugins, {}, number if isinstance(number, int) else None)
+        jobs = plan_jobs(plan.members, self.command.plugins, {}, num_workers)
         for line in [*plan_lines(plan), *jobs.lines]:
             self.say(line)
 

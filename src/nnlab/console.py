@@ -17,6 +17,7 @@ import nnlab
 from nnlab.data.folds import fold_words
 from nnlab.experiment import Member, Result
 from nnlab.small_model import result_lines
+from nnlab.words import counted
 
 log = logging.getLogger("nnlab")
 
@@ -42,9 +43,9 @@ def header_lines(member: Member) -> dict[str, str]:
     rows += " row" if [len(split) for split in dataset.splits.values()] == [1] else " rows"
     data = member.config["data"]
     folds = fold_words(dataset, data.get("folds"), data.get("fold", 0))
-    inputs = f"{len(dataset.input_names)} input{'s' * (len(dataset.input_names) != 1)}"
+    inputs = counted(len(dataset.input_names), "input")
     outputs = f"{len(dataset.class_names)} classes" if dataset.class_names else ", ".join(dataset.target_names)
-    threads = f", {trainer.threads} thread{'s' * (trainer.threads != 1)}" if trainer.device.type == "cpu" else ""
+    threads = f", {counted(trainer.threads, 'thread')}" if trainer.device.type == "cpu" else ""
     return {
         "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}{folds and f'; {folds}'}",
         "model": describe_model(trainer.model),
@@ -64,7 +65,7 @@ def describe_model(model: nn.Module) -> str:
     inner = [m for m in model.modules() if not isinstance(m, nn.Linear) and not list(m.children()) and m is not model]
     others = ", ".join(dict.fromkeys(type(module).__name__ for module in inner))
     count = sum(parameter.numel() for parameter in model.parameters())
-    return f"{type(model).__name__} {sizes}{', ' * bool(others)}{others}: {count:,} parameter{'s' * (count != 1)}"
+    return f"{type(model).__name__} {sizes}{', ' * bool(others)}{others}: {counted(count, 'parameter')}"
 
 
 def log_header(member: Member) -> None:
@@ -85,7 +86,7 @@ def print_summary(console: Console, member: Member, result: Result) -> None:
     """Print what a run came to, the numbers of a small one, and what to type next."""
     content = result.content
     style = {"completed": "green", "early_stopped": "green", "diverged": "yellow"}.get(result.status, "red")
-    steps = f"{content['steps']:,} step{'s' * (content['steps'] != 1)}"
+    steps = counted(content["steps"], "step")
     console.print(
         f"{result.status}: {content['reason']}  ({steps}, {content['seconds']:.1f} s)",
         style=style,

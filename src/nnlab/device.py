@@ -43,11 +43,15 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def own_cores() -> int:
+    """Cores that this process is bound to, for as many processes."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def num_cores() -> int:
-    """Cores that this process may use: those it is bound to, or fewer if OMP_NUM_THREADS says so."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores for the threads of this process: ``own_cores``, or fewer if OMP_NUM_THREADS says so."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(wanted)) if wanted.isdecimal() and int(wanted) > 0 else cores
+    return min(own_cores(), int(wanted)) if wanted.isdecimal() and int(wanted) > 0 else own_cores()
 
 
 def choose_threads(device: torch.device, batch_size: int, shapes: list[tuple[int, int]]) -> int:

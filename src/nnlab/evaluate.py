@@ -17,6 +17,7 @@ from nnlab.run_record import printable
 from nnlab.trainer.batches import place
 from nnlab.trainer.evaluation import Evaluator, read
 from nnlab.trust import check_config, check_data_size
+from nnlab.words import counted
 
 #: what the run's preprocessing stands in for
 _PREPROCESSING = ("expand", "input_scale", "standardize", "standardize_target")
@@ -131,10 +132,10 @@ def make_data(run: LoadedRun, overrides: RunOverrides | None = None) -> Dataset:
 
 def _shape(data: LoadedRun | Dataset) -> str:
     """What has to be the same for a model to make sense, in words."""
-    outputs = f"{len(data.target_names)} target{'s' * (len(data.target_names) != 1)}"
+    outputs = counted(len(data.target_names), "target")
     if data.class_names:
         outputs = f"the classes {', '.join(map(printable, data.class_names))}"
-    return f"{data.task}, {len(data.input_names)} input{'s' * (len(data.input_names) != 1)}, {outputs}"
+    return f"{data.task}, {counted(len(data.input_names), 'input')}, {outputs}"
 
 
 def _data_notes(run: LoadedRun, dataset: Dataset, overrides: RunOverrides) -> list[str]:

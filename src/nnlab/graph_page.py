@@ -21,9 +21,10 @@ from nnlab.gradient.recording import Recording
 from nnlab.graph_picture import draw, shape_text, shortened
 from nnlab.logger.autograd_graph import write_graph
 from nnlab.model.dropout import seed_dropout
-from nnlab.seeding import derive
+from nnlab.seeding import derive, seed_global
 from nnlab.trainer.batches import TensorBatches, place
 from nnlab.trainer.shapes import check_inputs
+from nnlab.words import counted
 
 #: nodes, and leaves, that the page shows
 MOST_LINES = 200
@@ -56,7 +57,7 @@ def graph(arguments: Arguments) -> str:
     objective = built.trainer.objective
     loss = type(objective.loss).__name__ + (" and penalties" if objective.penalty else "")
     num_rows = len(leaves["inputs"])
-    rows = f"{num_rows} row{'s' * (num_rows != 1)}"
+    rows = counted(num_rows, "row")
     lines = [
         f"{choices['data']}, {describe_model(built.trainer.model)}",
         f"{loss} of the first training batch, {rows}, at the initial weights, in training mode: "
@@ -102,7 +103,7 @@ def first_loss(built: Built) -> tuple[Tensor, dict[str, Tensor], Recording]:
     leaves = {"inputs": batch.inputs, **dict(model.named_parameters()), "target": batch.target}
     seed_dropout(model, derive(trainer.seed, "dropout"), trainer.device)
     with torch.random.fork_rng(devices=[trainer.device] if trainer.device.type == "cuda" else []):
-        torch.manual_seed(derive(trainer.seed, "dropout"))
+        seed_global(derive(trainer.seed, "dropout"), trainer.device)
         recording = Recording(leaves)
         try:
             with recording:

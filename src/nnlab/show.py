@@ -12,6 +12,7 @@ from nnlab.console import describe_model, table_text
 from nnlab.data.dataset import Dataset
 from nnlab.data.folds import class_counts, fold_words
 from nnlab.small_model import forward_pass, page_lines
+from nnlab.words import counted
 
 #: columns shown one by one; wider data sets show the first ones
 MOST_COLUMNS = 12
@@ -41,7 +42,7 @@ def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
     if preprocessing.input_names != dataset.input_names:
         lines.append(f"  expanded {len(preprocessing.input_names)}: {_some(preprocessing.input_names)}")
     for name, split in dataset.splits.items():
-        lines.append(f"  {name:<8} {len(split):,} row{'s' * (len(split) != 1)}{_class_counts(dataset, split.target)}")
+        lines.append(f"  {name:<8} {counted(len(split), 'row')}{_class_counts(dataset, split.target)}")
     if folds := fold_words(dataset, config["data"].get("folds"), config["data"].get("fold", 0)):
         lines.append(f"  folds    {folds}; train is all others")
     if dataset.valid is None:

@@ -14,6 +14,7 @@ import numpy as np
 from nnlab.config import ConfigError, nearest
 from nnlab.folder import write_atomic
 from nnlab.run_record import printable, shown
+from nnlab.words import counted
 
 #: a table's columns by name: numbers, or texts
 Columns = Mapping[str, np.ndarray | Sequence[str]]
@@ -240,7 +241,7 @@ def _refuse_missing(path: Path, values: np.ndarray, names: Sequence[str]) -> Non
     if len(missing):
         row, column = missing[0]
         raise ConfigError(
-            f"{path}: {len(missing):,} cell{'s' * (len(missing) != 1)} without a number, the first in row {row + 1:,}, "
+            f"{path}: {counted(len(missing), 'cell')} without a number, the first in row {row + 1:,}, "
             f"column {printable(names[column])}; fill them in, or leave those rows out"
         )
 

@@ -12,19 +12,27 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from nnlab.logger.event_file import EventFile, record
+from nnlab.logger.event_file import EventFile, records
 
 
 def steps(path: Path) -> list[int]:
     return [event.step for event in LegacyEventFileLoader(str(path)).Load()]
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 1000])
-def test_record_any_payload_is_framed_as_tensorboard_does(length: int) -> None:
-    payload = np.random.default_rng(length).bytes(length)
+#: around the lengths of a word, of what a loop is faster for, and of a block
+LENGTHS = [0, 1, 3, 4, 5, 7, 8, 63, 64, 65, 1000, 1023, 1024, 1025, 1027, 1028, 2049, 5000]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_records_any_payloads_are_framed_as_tensorboard_does(count: int) -> None:
+    random = np.random.default_rng(count)
+    payloads = [random.bytes(length) for length in LENGTHS for _ in range(count)]
+    random.shuffle(payloads)
     file = io.BytesIO()
-    RecordWriter(file).write(payload)
-    assert record(payload) == file.getvalue()
+    writer = RecordWriter(file)
+    for payload in payloads:
+        writer.write(payload)
+    assert records(payloads) == file.getvalue()
 
 
 def test_event_file_fresh_first_record_is_the_version_and_the_name_has_five_parts(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from nnlab.metric import Readout
+from nnlab.metric.readout import MOST_COMPARED
 
 MEAN, STD = torch.tensor([10.0, -1.0]), torch.tensor([2.0, 0.5])
 
@@ -111,3 +112,13 @@ def test_leading_run_axes_are_kept() -> None:
     assert Readout("multiclass", "logit").label(torch.randn(2, 5, 3)).shape == (2, 5)
     assert Readout("multiclass", "logit").probability(torch.randn(2, 5, 3)).shape == (2, 5, 3)
     assert Readout("regression", "value", mean=MEAN, std=STD).value(torch.randn(2, 5, 2)).shape == (2, 5, 2)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 3, MOST_COMPARED, MOST_COMPARED + 1, 30])
+@pytest.mark.parametrize("by_units", [False, True])
+def test_labels_of_many_runs_are_the_first_of_the_largest_outputs(num_classes: int, by_units: bool) -> None:
+    outputs = torch.randint(0, 3, (4, 50, num_classes), generator=torch.Generator().manual_seed(0)).float()
+    ordered = outputs.mT.contiguous().mT if by_units else outputs
+    readout = Readout("multiclass", "logit")
+    assert torch.equal(readout.label(ordered), outputs.argmax(dim=-1))
+    torch.testing.assert_close(readout.probability(ordered), outputs.softmax(dim=-1))

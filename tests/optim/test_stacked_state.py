@@ -123,55 +123,6 @@ def test_a_row_put_back_goes_the_same_way_again(case: Case) -> None:
         assert torch.equal(tensor[1], expected[1])
 
 
-@pytest.mark.parametrize("is_mirrored", [False, True])
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_rows_that_stay_keep_their_bits_and_those_that_leave_their_state(case: Case, is_mirrored: bool) -> None:
-    runs, whole = runs_of(case), runs_of(case)
-    for each in (runs, whole):
-        for step in range(3):
-            each.step_one(2, RATES[step, 2], GRADS[step])
-    update, expected = (trained_together(each, 0, STEPS) for each in (runs, whole))
-    if is_mirrored:
-        update.mirror()
-    expected.mirror()
-    update.keep([2, 0])
-    state_of_left = deepcopy(runs.optimizers[1].state_dict())
-    assert form(state_of_left) == form(whole.optimizers[1].state_dict())
-    assert [tensor.shape[0] for tensor in update.tensors()] == [2] * len(update.tensors())
-    shared = {tensor.untyped_storage().data_ptr() for tensor in update.tensors()}
-    left = [value for state in runs.optimizers[1].state.values() for value in state.values()]
-    assert all(value.untyped_storage().size() == value.nbytes for value in left)
-    assert not shared & {value.untyped_storage().data_ptr() for value in left}
-    weights = runs.weights[[2, 0]]
-    for target, rows in ((update, [2, 0]), (expected, [0, 1, 2])):
-        target.plan_rates(RATES[STEPS:, rows])
-        moved = weights if target is update else whole.weights
-        for grad in GRADS[STEPS:]:
-            target.step(moved, grad[rows].clone())
-    assert torch.equal(weights, whole.weights[[2, 0]])
-    for tensor, reference in zip(update.tensors(), expected.tensors(), strict=True):
-        assert torch.equal(tensor, reference[[2, 0]])
-    if is_mirrored:
-        for row in (0, 2):
-            ours, theirs = runs.optimizers[row].state_dict()["state"], whole.optimizers[row].state_dict()["state"]
-            assert all(torch.equal(ours[n][name], theirs[n][name]) for n in theirs for name in theirs[n])
-    for number, state in runs.optimizers[1].state_dict()["state"].items():
-        assert all(torch.equal(state[name], state_of_left["state"][number][name]) for name in state)
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_when_all_rows_have_left_every_optimizer_has_its_state(case: Case) -> None:
-    runs, whole = runs_of(case), runs_of(case)
-    update = trained_together(runs, 0, STEPS)
-    update.mirror()
-    update.keep([])
-    trained_together(whole, 0, STEPS).mirror()
-    for ours, theirs in zip(runs.optimizers, whole.optimizers, strict=True):
-        assert form(ours.state_dict()) == form(theirs.state_dict())
-        for state, expected in zip(ours.state.values(), theirs.state.values(), strict=True):
-            assert all(torch.equal(state[name], expected[name]) for name in expected)
-
-
 def test_adagrad_whose_state_was_emptied_starts_from_its_initial_value() -> None:
     together, alone = runs_of(Case("Adagrad")), runs_of(Case("Adagrad"))
     for runs in (together, alone):

@@ -244,14 +244,25 @@ def test_a_learning_rate_of_zero_is_one_of_the_grid(compared):
     assert not [note for note in found.notes if "tried" in note]
 
 
-def test_times_of_other_devices_or_threads_are_said(tmp_path):
-    for number, threads in enumerate((1, 2)):
+TIMES = [
+    ("threads", 1, 2, "the times are not of equal terms: the runs were on cpu with 1 thread, cpu with 2 threads"),
+    ("engine", "eager", "stack", "the times are of whole stacks: they do not tell how long one run takes"),
+]
+
+
+@pytest.mark.parametrize(("choice", "first", "second", "note"), TIMES, ids=["threads", "stacks"])
+def test_times_that_tell_nothing_are_said(choice, first, second, note, tmp_path):
+    for number, value in enumerate((first, second)):
         folder = write_run(tmp_path / f"{number}", seed=number)
         content = json.loads((folder / "run.json").read_text())
-        content["choices"]["threads"] = threads
+        content["choices"][choice] = value
         (folder / "run.json").write_text(json.dumps(content))
-    notes = compare(read_runs(find_runs([tmp_path]))[0], Asked()).notes
-    assert "the times are not of equal terms: the runs were on cpu with 1 thread, cpu with 2 threads" in notes
+    assert note in compare(read_runs(find_runs([tmp_path]))[0], Asked()).notes
+    for folder in tmp_path.iterdir():
+        content = json.loads((folder / "run.json").read_text())
+        content["choices"][choice] = first
+        (folder / "run.json").write_text(json.dumps(content))
+    assert note not in compare(read_runs(find_runs([tmp_path]))[0], Asked()).notes
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def own(work, monkeypatch):
     )
 
 
-def test_killed_worker_costs_its_members_only_and_the_same_command_brings_them_to_their_ends(own, work, caplog, capsys):
+def test_killed_worker_costs_its_members_only_and_the_same_command_brings_them_to_their_ends(own, work, capsys):
     words = ["callback=[early_stopping],[early_stopping,killer]", "--config-dir", "own", "plugins=[killer_of_workers]"]
     words += ["hydra.launcher.num_workers=2", "trainer.precision=fp64", "optim=adam", "optim.lr=0.01", "seed=range(4)"]
     words += ["callback.early_stopping.patience=9"]
@@ -164,7 +164,9 @@ def test_killed_worker_costs_its_members_only_and_the_same_command_brings_them_t
     assert len(killed) == 4
     assert all("killer" in str(run_of(path)["config"]["callback"]) for path in killed)
     for path in killed:
-        assert f"{path.name}: its process was killed by SIGKILL" in caplog.text
+        text = "its process was killed by SIGKILL"
+        assert f"ERROR: {path.name}: {text}" in printed
+        assert f"ERROR {text}" in (path / "train.log").read_text()
     assert os.listdir("sweep/stacks")
     for path in members():
         if path not in killed:

@@ -203,7 +203,7 @@ SHARED = [
 def test_workers_get_equal_shares_of_what_is_worth_it(
     num_members, num_epochs, num_cores, sizes, num_workers, planned, monkeypatch
 ):
-    monkeypatch.setattr("nnlab.sweep.jobs._num_cores", lambda: num_cores)
+    monkeypatch.setattr("nnlab.sweep.jobs.own_cores", lambda: num_cores)
     made = planned(*(f"seed={seed}" for seed in range(num_members)))
     for member in made:
         member.config["trainer"]["max_epochs"] = num_epochs

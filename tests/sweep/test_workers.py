@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -302,20 +303,29 @@ def test_default_method_forks_only_where_that_is_safe(monkeypatch):
     assert default_method(1) == "spawn"
 
 
+MANY_THREADS = """
+import torch, worker_jobs
+from nnlab.sweep.workers import run_jobs
+
+torch.set_num_threads(2)
+worker_jobs.multiply(None, print)
+said = lambda index, text: print(index, text, flush=True)
+print("lost", run_jobs("ab", 2, worker_jobs.multiply, said, method="fork"))
+"""
+
+
 @linux
 @pytest.mark.skipif(torch.cuda.is_available(), reason="workers are forked only where there is no CUDA")
-def test_forked_workers_compute_although_their_parent_used_many_threads(parent_of):
-    def body():
-        torch.set_num_threads(2)
-        worker_jobs.multiply(None, print)
-        lost = run_jobs(
-            "ab", 2, worker_jobs.multiply, lambda index, text: print(index, text, flush=True), method="fork"
-        )
-        print(f"lost {lost}", flush=True)
-
-    parent = parent_of.body(body)
-    parent.wait_for("lost {}", 1)
-    assert sorted(parent.lines()) == ["0 multiplied", "1 multiplied", "lost {}", "multiplied"]
+def test_forked_workers_compute_although_their_parent_used_many_threads():
+    # A new process: one forked from this one, which may have used many threads, must not use many.
+    paths = os.pathsep.join(path for path in sys.path if path)
+    answer = subprocess.run(
+        [sys.executable, "-c", MANY_THREADS],
+        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "2"},
+        capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+    expected = ["0 multiplied", "1 multiplied", "lost {}", "multiplied"]
+    assert sorted(answer.stdout.splitlines()) == expected, answer.stderr
 
 
 @linux

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -59,7 +61,8 @@ def rows(num=35):
     return x, x.sin().sum(1, keepdim=True)
 
 
-def trainer(folder, calls=None, optimizer="Adam", keys=None, schedule="constant", way="autograd", norm="batch",
+def trainer(folder, calls=None, optimizer="Adam", keys=None, schedule="constant", way="autograd", gradient=None,
+            norm="batch",
             callbacks=(), epochs=EPOCHS, **settings):  # fmt: skip
     torch.manual_seed(0)
     model = MLP(
@@ -67,7 +70,7 @@ def trainer(folder, calls=None, optimizer="Adam", keys=None, schedule="constant"
         bias=True,
     )  # fmt: skip
     made = getattr(torch.optim, optimizer)(model.parameters(), **({"lr": 0.01} | (keys or {})))
-    gradient = WAYS[way]()
+    gradient = gradient or WAYS[way]()
     return Trainer(
         model, MSE(), made, schedule=SCHEDULES[schedule](), penalty=Penalty(l2=1e-3), metrics=[R2()],
         gradient=gradient if calls is None else Killer(gradient, calls),
@@ -141,6 +144,34 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_resumed_with_every_optimizer_equals_uninterrupted(optimizer, tmp_path):
     assert_resumed_equals_uninterrupted(tmp_path, (4, 9, 11), optimizer=optimizer, keys=OPTIMIZERS[optimizer])
+
+
+class Signalled(Gradient):
+    """Sends this process a signal while it computes for the n-th time."""
+
+    def __init__(self, calls):
+        self.calls_left = calls
+
+    def __call__(self, *parts):
+        self.calls_left -= 1
+        if self.calls_left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return Autograd()(*parts)
+
+
+@pytest.mark.parametrize("max_steps", [12, 15], ids=["in mid-epoch", "at an epoch's end"])
+def test_interrupted_at_the_last_of_its_steps_there_is_none_left_to_do(max_steps, tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    whole.mkdir()
+    stopped.mkdir()
+    settings = {"max_steps": max_steps, "checkpoint_every": "1000s"}
+    trainer(whole, **settings).fit(rows(), rows(20))
+    interrupted = trainer(stopped, gradient=Signalled(max_steps), **settings).fit(rows(), rows(20))
+    assert (interrupted.status, interrupted.steps) == ("interrupted", max_steps)
+    resumed = trainer(stopped, **settings).fit(rows(), rows(20), resume=True)
+    assert (resumed.status, resumed.steps) == ("completed", max_steps)
+    assert table(stopped) == table(whole)
+    assert state(stopped) == state(whole)
 
 
 def test_trace_goes_on_where_the_checkpoint_was(tmp_path):

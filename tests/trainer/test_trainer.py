@@ -622,3 +622,12 @@ def test_cuda_training_learns_as_on_the_cpu(precision):
     trainer = Trainer(model, MSE(), sgd(model, lr=0.2), device="cuda", precision=precision, max_epochs=30)
     result = trainer.fit((x, y), (x, y))
     assert result.history[-1]["valid/loss"] < 0.2 * result.history[0]["train/loss"]
+
+
+def test_what_an_optimizer_remembers_from_the_start_goes_where_the_parameters_go():
+    """Adagrad makes its sums when it is made; a sum in single precision would round every update."""
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.1, initial_accumulator_value=0.5)
+    Trainer(model, MSE(), optimizer, precision="fp64", device="cpu")
+    assert {state["sum"].dtype for state in optimizer.state.values()} == {torch.float64}
+    assert all(torch.equal(state["sum"], torch.full_like(p, 0.5)) for p, state in optimizer.state.items())

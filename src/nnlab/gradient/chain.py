@@ -6,10 +6,9 @@ from typing import Protocol, cast, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nnlab.model.slope import Slope, slope_of
-from nnlab.model.stacked import StackedBatchNorm, StackedLayerNorm, StackedLinear, StackedPReLU
+from nnlab.model.stacked import StackedBatchNorm, StackedLayerNorm, StackedLinear, StackedPReLU, units_by_rows
 
 
 class Masking(Protocol):
@@ -69,21 +68,26 @@ class LinearRule(Rule):
     def forward(self, x: Tensor) -> Tensor:
         """See ``Rule``."""
         self._x = x
-        weight, bias = self.layer.weight, self.layer.bias
-        if weight.dim() == 2:
-            return F.linear(x, weight, bias)
-        return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+        return self.layer.forward(x)
 
     def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
         """See ``Rule``."""
         layer = self.layer
+        is_stacked = grad.dim() == 3
+        by_units = units_by_rows(grad) if is_stacked else grad.mT
         # Not matmul, which rearranges products that have a run axis: then a run's bits would depend on their number.
-        product = torch.mm if grad.dim() == 2 else torch.bmm
+        product = torch.bmm if is_stacked else torch.mm
         if layer.weight.requires_grad:
-            add_gradient(layer.weight, product(grad.mT, self._x))
+            add_gradient(layer.weight, product(by_units, units_by_rows(self._x).mT if is_stacked else self._x))
         if layer.bias is not None and layer.bias.requires_grad:
-            add_gradient(layer.bias, grad.sum(-2))
-        return product(grad, layer.weight) if wants_input else None
+            add_gradient(layer.bias, by_units.sum(-1))
+        if not wants_input:
+            return None
+        if not is_stacked:
+            return torch.mm(grad, layer.weight)
+        # As StackedLinear: units by rows. Behind a single unit it is no more than one multiplication for each number.
+        weight = layer.weight.mT
+        return (weight * by_units if by_units.shape[1] == 1 else torch.bmm(weight, by_units)).mT
 
 
 @final

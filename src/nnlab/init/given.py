@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nnlab.words import counted
+
 Matrix = Sequence[Sequence[float]]
 
 
@@ -58,19 +60,15 @@ def _expected(tensor: Tensor) -> str:
 
 def _size(tensor: Tensor) -> str:
     if tensor.dim() == 1:
-        return _counted(len(tensor), "number")
+        return counted(len(tensor), "number")
     return " x ".join(str(size) for size in tensor.shape) or "one number"
 
 
 def _remedy(found: Tensor, wanted: Tensor) -> str:
     """How to mend a shape that is nearly right."""
-    rows = f"{_counted(wanted.shape[0], 'row')} of {_counted(wanted.shape[-1], 'number')}"
+    rows = f"{counted(wanted.shape[0], 'row')} of {counted(wanted.shape[-1], 'number')}"
     if wanted.dim() == 2 and found.shape == wanted.T.shape:
         return f"; transpose it: give {rows}"
     if wanted.dim() == 2 and found.dim() == 1 and found.numel() == wanted.numel():
         return f"; give {rows}, a list of lists"
     return ""
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import final
@@ -42,7 +42,9 @@ class EventFile:
         seconds = max([int(time.time()), *(moment + 1 for moment in earlier)])
         self.path = folder / f"events.out.tfevents.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.0"
         self._flush_every_s = flush_every_s
-        self._held = bytearray()
+        self._held: list[bytes] = []
+        self._num_held_bytes = 0
+        self._framed = b""
         self._size = 0
         self._flushed_at = time.monotonic()
         self.path.touch(exist_ok=False)
@@ -54,8 +56,10 @@ class EventFile:
         Raises:
             OSError: if it was time to write and the disk did not take it; the event is kept.
         """
-        self._held += record(event.SerializeToString())
-        if len(self._held) > _MAX_HELD_BYTES or time.monotonic() - self._flushed_at >= self._flush_every_s:
+        payload = event.SerializeToString()
+        self._held.append(payload)
+        self._num_held_bytes += len(payload)
+        if self._num_held_bytes > _MAX_HELD_BYTES or time.monotonic() - self._flushed_at >= self._flush_every_s:
             self.flush()
 
     def flush(self, durably: bool = False) -> None:
@@ -68,19 +72,21 @@ class EventFile:
             OSError: if the disk did not take it; it is kept.
         """
         self._flushed_at = time.monotonic()
-        if not self._held and not durably:
+        self._framed += records(self._held)
+        self._held.clear()
+        if not self._framed and not durably:
             return
         with open(self.path, "r+b", buffering=0) as file:
             file.seek(self._size)
-            written = file.write(self._held)
-            if written < len(self._held):
+            written = file.write(self._framed)
+            if written < len(self._framed):
                 # A nearly full disk takes a part first and complains only at the next write.
                 file.truncate(self._size)
                 raise OSError(28, "No space left on device", str(self.path))
             if durably:
                 sync_file(file.fileno())
         self._size += written
-        self._held.clear()
+        self._framed, self._num_held_bytes = b"", 0
 
 
 def read_events(folder: Path) -> Iterator[Event]:
@@ -104,36 +110,69 @@ def read_events(folder: Path) -> Iterator[Event]:
             start += 12 + length + 4
 
 
-def record(payload: bytes) -> bytes:
-    """Frame a payload: its length, that length's checksum, the payload, its checksum.
+def records(payloads: Sequence[bytes]) -> bytes:
+    """Frame payloads: for each its length, that length's checksum, the payload, its checksum.
 
     The format is TensorFlow's TFRecord (tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details").
     """
-    length = struct.pack("<Q", len(payload))
-    return length + struct.pack("<I", _masked_crc(length)) + payload + struct.pack("<I", _masked_crc(payload))
+    lengths = [struct.pack("<Q", len(payload)) for payload in payloads]
+    of_length = {length: _framed_crc(_crc(length)) for length in dict.fromkeys(lengths)}
+    parts: list[bytes] = []
+    for length, payload, crc in zip(lengths, payloads, _crcs(payloads), strict=True):
+        parts += [length, of_length[length], payload, _framed_crc(crc)]
+    return b"".join(parts)
 
 
-def _masked_crc(payload: bytes) -> int:
+def _framed_crc(crc: int) -> bytes:
+    """A checksum as the format has it: turned and added to, since records may lie in records."""
+    return struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _crcs(payloads: Sequence[bytes]) -> list[int]:
+    """The checksum of each; those of one length, as the rows of one training are, together."""
+    by_length: dict[int, list[int]] = {}
+    for number, payload in enumerate(payloads):
+        by_length.setdefault(len(payload), []).append(number)
+    found = [0] * len(payloads)
+    for length, numbers in by_length.items():
+        if len(numbers) == 1 or not 4 <= length <= _BLOCK:
+            crcs = [_crc(payloads[number]) for number in numbers]
+        else:
+            rows = np.frombuffer(b"".join(payloads[number] for number in numbers), np.uint8).reshape(-1, length)
+            crcs = (_of_block(rows ^ _first_bytes(0xFFFFFFFF, length)) ^ np.uint32(0xFFFFFFFF)).tolist()
+        for number, crc in zip(numbers, crcs, strict=True):
+            found[number] = crc
+    return found
+
+
+def _crc(payload: bytes) -> int:
+    """CRC-32C of one payload."""
     crc = 0xFFFFFFFF
-    start = 0
-    if len(payload) >= _SHORT:
-        tables = _block_tables()
-        whole = np.frombuffer(payload, np.uint8)
-        while start < len(whole):
-            block = whole[start : start + _BLOCK].copy()
-            start += len(block)
-            # What the bytes before have left enters with the first four.
-            head = min(4, len(block))
-            block[:head] ^= np.frombuffer(struct.pack("<I", crc), np.uint8)[:head]
-            crc = (crc >> (8 * head) if head < 4 else 0) ^ int(
-                np.bitwise_xor.reduce(tables[np.arange(len(block) - 1, -1, -1), block])
-            )
-    else:
-        table = _CRC_TABLE
+    if len(payload) < _SHORT:
         for byte in payload:
-            crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    crc ^= 0xFFFFFFFF
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+            crc = _CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+        return crc ^ 0xFFFFFFFF
+    whole = np.frombuffer(payload, np.uint8)
+    for start in range(0, len(whole), _BLOCK):
+        block = whole[start : start + _BLOCK]
+        left = crc >> (8 * len(block)) if len(block) < 4 else 0
+        crc = left ^ int(_of_block((block ^ _first_bytes(crc, len(block)))[None])[0])
+    return crc ^ 0xFFFFFFFF
+
+
+def _first_bytes(crc: int, length: int) -> np.ndarray:
+    """What the bytes before have left, which enters with the first four, uint8 [length]."""
+    found = np.zeros(length, np.uint8)
+    head = min(4, length)
+    found[:head] = np.frombuffer(struct.pack("<I", crc), np.uint8)[:head]
+    return found
+
+
+def _of_block(rows: np.ndarray) -> np.ndarray:
+    """What rows of at most 1,024 bytes, uint8 [N, L], make of an empty checksum, uint32 [N]."""
+    behind = np.arange(rows.shape[1] - 1, -1, -1)
+    found: np.ndarray = np.bitwise_xor.reduce(_block_tables()[behind, rows], axis=1)
+    return found
 
 
 #: bytes up to which a loop over them is faster, and bytes that are looked up at once

@@ -15,22 +15,46 @@ from nnlab.model.slope import slope_of
 class StackedLinear(nn.Module):
     """``nn.Linear`` of K runs.
 
+    It computes units by rows, ``W x'``, whose long side, the rows of a batch, lies together in memory: with few units
+    that takes a half to a tenth of the time of rows by units. What comes out is a view with the axes exchanged, and
+    everything that works element by element keeps that order in memory.
+
     Args:
         weight: shape [K, out, in].
         bias: shape [K, out], or None.
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
     def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None) -> None:
         super().__init__()
-        self.weight = weight
-        self.bias = bias
+        # Past the module's own way, which takes half a microsecond at each of dozens of looks in every step.
+        self.__dict__ |= {"weight": weight, "bias": bias}
 
     def forward(self, x: Tensor) -> Tensor:
         """From [K, B, in] to [K, B, out]."""
         # Not matmul, which rearranges products that have a run axis: then a run's bits would depend on their number.
         if self.bias is None:
-            return torch.bmm(x, self.weight.mT)
-        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.mT)
+            return torch.bmm(self.weight, units_by_rows(x)).mT
+        return torch.baddbmm(self.bias.unsqueeze(2), self.weight, units_by_rows(x)).mT
+
+
+def units_by_rows(x: Tensor) -> Tensor:
+    """A tensor with its last axes exchanged, for products.
+
+    Args:
+        x: shape [K, B, C].
+
+    Returns:
+        Shape [K, C, B]. The stride of an axis of one is anything, but tells MKL which kernel to take, and kernels round
+        differently: here it follows from the shape alone.
+    """
+    exchanged = x.mT
+    if 1 not in exchanged.shape[1:]:
+        return exchanged
+    num_runs, num_units, num_rows = exchanged.shape
+    return exchanged.contiguous().as_strided((num_runs, num_units, num_rows), (num_units * num_rows, num_rows, 1))
 
 
 @final

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nnlab.optim.stacked_base import StackedUpdate
-from nnlab.optim.stacked_means import MeanOfSquares
+from nnlab.optim.stacked_means import MeanOfSquares, root
 
 
 @final
@@ -35,7 +35,9 @@ class StackedAdadelta(StackedUpdate):
         square, square_of_changes = self._state.buffers.values()
         self._decay.add_to(grad, weights)
         self._squares.update(square, grad)
-        divisor = torch.add(square, self._eps, out=self._room).sqrt_()
-        change = torch.add(square_of_changes, self._eps, out=self._change).sqrt_().div_(divisor).mul_(grad)
+        divisor = torch.add(square, self._eps, out=self._room)
+        root(divisor, out=divisor)
+        change = torch.add(square_of_changes, self._eps, out=self._change)
+        root(change, out=change).div_(divisor).mul_(grad)
         self._squares.update(square_of_changes, change)
         weights.addcmul_(change, rate)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from nnlab.optim.stacked_base import StackedUpdate
+from nnlab.optim.stacked_means import root
 
 
 @final
@@ -35,5 +35,5 @@ class StackedAdagrad(StackedUpdate):
         total = self._state.buffers["sum"]
         self._decay.add_to(grad, weights)
         total.addcmul_(grad, grad)
-        divisor = torch.sqrt(total, out=self._room).add_(self._eps)
+        divisor = root(total, out=self._room).add_(self._eps)
         weights.addcdiv_(grad.mul_(rate), divisor)

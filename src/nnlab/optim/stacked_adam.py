@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nnlab.optim.stacked_base import StackedUpdate
-from nnlab.optim.stacked_means import MeanOfSquares
+from nnlab.optim.stacked_means import MeanOfSquares, root
 
 
 @final
@@ -48,5 +48,5 @@ class StackedAdam(StackedUpdate):
         self._squares.update(square, grad)
         if largest:
             square = torch.maximum(largest[0], square, out=largest[0])
-        divisor = torch.sqrt(square, out=grad).add_(eps)
+        divisor = root(square, out=grad).add_(eps)
         weights.addcdiv_(torch.mul(mean, rate, out=self._room), divisor)

@@ -67,7 +67,7 @@ class StackedUpdate(ABC):
 
     @abstractmethod
     def _read_settings(self) -> None:
-        """Derive from the optimizers' settings what stays the same for all steps; again when rows have left."""
+        """Derive from the optimizers' settings what stays the same for all steps."""
 
     @abstractmethod
     def _plan(self, rates: np.ndarray, steps: np.ndarray) -> list[np.ndarray]:
@@ -143,24 +143,8 @@ class StackedUpdate(ABC):
         self._state.mirror(self._has_begun())
 
     def tensors(self) -> list[Tensor]:
-        """Every state tensor, with R as its first axis; the same objects until ``keep``."""
+        """Every state tensor, with R as its first axis; always the same objects."""
         return self._state.tensors()
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with some of the rows; the other runs' optimizers hold copies of their state afterwards.
-
-        What was planned is forgotten.
-
-        Args:
-            rows: numbers of the rows to keep, in their new order; none at the end of all runs.
-        """
-        self._state.keep(rows, self._has_begun())
-        self._optimizers = [self._optimizers[row] for row in rows]
-        self._parameters = [self._parameters[row] for row in rows]
-        self.num_steps = self.num_steps[list(rows)]
-        self._coefficients, self._counts, self._next = (), {}, 0
-        if rows:
-            self._read_settings()
 
     def _has_begun(self) -> np.ndarray:
         begun: np.ndarray = self.num_steps > (-1 if self.starts_at_once else 0)

@@ -1,4 +1,4 @@
-"""Running means of squares, which most adaptive optimizers divide by."""
+"""Running means of squares and their roots, which most adaptive optimizers divide by."""
 
 from typing import final
 
@@ -30,3 +30,20 @@ class MeanOfSquares:
         """
         torch.mul(values, self._added, out=self._scratch)
         mean.mul_(self._kept).addcmul_(values, self._scratch)
+
+
+def root(square: Tensor, out: Tensor) -> Tensor:
+    """The square root.
+
+    On the CPU torch takes it from MKL, which needs four times as long for a zero, such as the gradients of dead units
+    leave, and thirty times for a subnormal number. Twice the inverse is as fast for all, within two units in the last
+    place, and 0 for 0.
+
+    Args:
+        square: any shape.
+        out: of that shape; may be ``square``.
+
+    Returns:
+        ``out``.
+    """
+    return torch.sqrt(square, out=out) if square.is_cuda else torch.rsqrt(square, out=out).reciprocal_()

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from nnlab.optim.stacked_base import StackedUpdate
-from nnlab.optim.stacked_means import MeanOfSquares
+from nnlab.optim.stacked_means import MeanOfSquares, root
 
 
 @final
@@ -63,5 +62,5 @@ class StackedNAdam(StackedUpdate):
             self._decay.add_to(grad, weights)
         mean.lerp_(grad, self._added)
         self._squares.update(square, grad)
-        divisor = torch.sqrt(square, out=self._room).add_(eps)
+        divisor = root(square, out=self._room).add_(eps)
         weights.addcdiv_(grad.mul_(rate_of_grad).addcmul_(mean, rate_of_mean), divisor)

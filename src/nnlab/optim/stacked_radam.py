@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nnlab.optim.stacked_base import StackedUpdate
-from nnlab.optim.stacked_means import MeanOfSquares
+from nnlab.optim.stacked_means import MeanOfSquares, root
 
 
 @final
@@ -55,7 +55,7 @@ class StackedRAdam(StackedUpdate):
             self._decay.add_to(grad, weights)
         mean.lerp_(grad, self._added)
         self._squares.update(square, grad)
-        divisor = torch.sqrt(square, out=grad).add_(self._eps)
+        divisor = root(square, out=grad).add_(self._eps)
         if not self._all_rectified[self._next]:
             # Much faster than torch.where on the CPU, and right for infinities, which a product with 0 is not.
             torch.maximum(divisor, lowest, out=divisor)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nnlab.optim.stacked_base import StackedUpdate
-from nnlab.optim.stacked_means import MeanOfSquares
+from nnlab.optim.stacked_means import MeanOfSquares, root
 
 
 @final
@@ -44,7 +44,7 @@ class StackedRMSprop(StackedUpdate):
         if mean is not None:
             mean.lerp_(grad, self._added)
             square = torch.addcmul(square, mean, mean, value=-1, out=self._room)
-        divisor = torch.sqrt(square, out=self._room).add_(self._eps)
+        divisor = root(square, out=self._room).add_(self._eps)
         if buffer is None:
             weights.addcdiv_(grad.mul_(rate), divisor)
         else:

@@ -33,7 +33,6 @@ class StackedState:
     ) -> None:
         self._optimizers = list(optimizers)
         self._parameters = [list(own) for own in parameters]
-        self._is_mirrored = False
         num_rows, size = len(self._parameters), sum(parameter.numel() for parameter in parameters[0])
         form = _form_of_counts(optimizers[0], weights)
         self.counts = {
@@ -72,29 +71,8 @@ class StackedState:
         Args:
             has_begun: bool [R]; the state of the other rows is emptied.
         """
-        self._is_mirrored = True
         for row, views in enumerate(self._views()):
             self._put(row, views if has_begun[row] else None)
-
-    def keep(self, rows: Sequence[int], has_begun: np.ndarray) -> None:
-        """Go on with some rows; the other optimizers get copies of theirs.
-
-        Args:
-            rows: numbers of the rows to keep, in their new order.
-            has_begun: bool [R], as for ``mirror``.
-        """
-        stays = set(rows)
-        for row, views in enumerate(self._views()):
-            if row not in stays:
-                own = [{name: view.clone() for name, view in state.items()} for state in views]
-                self._put(row, own if has_begun[row] else None)
-        self._optimizers = [self._optimizers[row] for row in rows]
-        self._parameters = [self._parameters[row] for row in rows]
-        for group in (self.counts, self.buffers):
-            for name, tensor in group.items():
-                group[name] = tensor[list(rows)]
-        if self._is_mirrored and rows:
-            self.mirror(has_begun[list(rows)])
 
     def _put(self, row: int, states: list[dict[str, Tensor]] | None) -> None:
         if not self.counts and not self.buffers:

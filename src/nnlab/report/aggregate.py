@@ -20,6 +20,7 @@ from nnlab.logger.text_summary import text_summary
 from nnlab.report.groups import Group
 from nnlab.report.interval import student
 from nnlab.report.runs import Curve, RunData
+from nnlab.words import counted
 
 #: the folder in a sweep's folder; what is in it is no member
 AGGREGATE = "aggregate"
@@ -140,7 +141,7 @@ def _said_of(group: Group) -> list[str]:
 
 
 def _number(runs: Sequence[RunData]) -> str:
-    return f"{len(runs)} run{'s' * (len(runs) != 1)}"
+    return counted(len(runs), "run")
 
 
 def _statuses(runs: Sequence[RunData]) -> str:

@@ -15,6 +15,7 @@ from nnlab.report.notes import averaged_over, edges, left_out, overlap, too_coar
 from nnlab.report.profile import time_to_target
 from nnlab.report.runs import Replicate, RunData
 from nnlab.report.spacing import spacing_notes
+from nnlab.words import counted
 
 #: what the rows may be sorted by
 SORTS = ("best", "test", "group", "steps", "seconds")
@@ -233,7 +234,7 @@ def _without_repeats(group: Group, notes: list[str]) -> Group:
             kept[place] = run
     num_repeats = len(group.runs) - len(kept)
     if num_repeats:
-        runs = f"{num_repeats} run{'s' * (num_repeats != 1)}"
+        runs = counted(num_repeats, "run")
         notes.append(f"{group.name}: {runs} of a seed that is there already, counted once")
     return Group(group.label, tuple(kept.values()))
 

@@ -16,6 +16,7 @@ from nnlab.report.members import is_run, members_of
 from nnlab.report.state import UNFINISHED, RunState, last_row, read_state
 from nnlab.report.text import file_size, number, shown
 from nnlab.tree import Tree, read_tree
+from nnlab.words import counted
 
 #: config group -> what its line is called; those of several options name each
 _COMPONENTS = {
@@ -72,7 +73,7 @@ def _of_members(folder: Path, as_json: bool) -> tuple[str, int]:
         wrong = [{"folder": str(path), "error": problem} for path, problem in problems.items()]
         return _json([*map(_merged, states.values()), *wrong]), code
     count = len(states) + len(problems)
-    lines = [f"{shown(str(folder))}: {count} run{'s' * (count != 1)}", *_member_lines(list(states.values()))]
+    lines = [f"{shown(str(folder))}: {counted(count, 'run')}", *_member_lines(list(states.values()))]
     return "\n".join([*lines, *(f"  {shown(p.name)}  {shown(problem)}" for p, problem in problems.items())]), code
 
 

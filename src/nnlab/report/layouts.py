@@ -12,6 +12,7 @@ from nnlab.folder import plain
 from nnlab.report.comparison import Comparison, Row
 from nnlab.report.interval import Interval
 from nnlab.report.text import shown
+from nnlab.words import counted
 
 Format = Literal["table", "csv", "markdown", "latex", "json"]
 
@@ -40,8 +41,8 @@ def heading(comparison: Comparison) -> str:
     """What is compared, in a line."""
     num_runs, num_groups = sum(row.num_runs for row in comparison.rows), len(comparison.rows)
     sense = "more" if comparison.grows else "less"
-    groups = f"{num_groups} group{'s' * (num_groups != 1)}"
-    return f"{shown(comparison.metric)} of {num_runs} run{'s' * (num_runs != 1)} in {groups}; {sense} is better"
+    groups = counted(num_groups, "group")
+    return f"{shown(comparison.metric)} of {counted(num_runs, 'run')} in {groups}; {sense} is better"
 
 
 def columns_of(comparison: Comparison) -> list[str]:

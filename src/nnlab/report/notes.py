@@ -62,6 +62,8 @@ def unlike(rows: "Sequence[Row]", metric: str) -> list[str]:
     places = dict.fromkeys(_place(run) for run in runs)
     if len(places) > 1:
         notes.append(f"the times are not of equal terms: the runs were on {', '.join(places)}")
+    if any(run.record["choices"].get("engine") == "stack" for run in runs):
+        notes.append("the times are of whole stacks: they do not tell how long one run takes")
     monitors = {run.monitor for run in runs if run.monitor}
     if len(monitors) > 1:
         notes.append(f"the runs were selected by different metrics: {', '.join(sorted(monitors))}")

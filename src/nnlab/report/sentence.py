@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from nnlab.report.interval import Interval, size
 from nnlab.report.power import MOST_RUNS, POWER
+from nnlab.words import counted
 
 if TYPE_CHECKING:
     from nnlab.report.difference import Difference
@@ -98,11 +99,11 @@ def _basis(difference: "Difference") -> str:
     first, second = difference.num_runs
     if not difference.is_paired:
         return (
-            f"unpaired, {_counted(first, 'run')} of each" if first == second else f"unpaired, {first} and {second} runs"
+            f"unpaired, {counted(first, 'run')} of each" if first == second else f"unpaired, {first} and {second} runs"
         )
     names = zip((difference.first, difference.second), difference.num_left_out, strict=True)
-    left_out = [f"; {_counted(number, 'run')} of {name} left out" for name, number in names if number]
-    return f"paired over {_counted(first, difference.noun)}" + "".join(left_out)
+    left_out = [f"; {counted(number, 'run')} of {name} left out" for name, number in names if number]
+    return f"paired over {counted(first, difference.noun)}" + "".join(left_out)
 
 
 def _correction(difference: "Difference") -> str:
@@ -127,9 +128,5 @@ def _outlook(difference: "Difference") -> str:
     by = "" if difference.asked.interval == "student" else " by Student's t"
     tell = f"would tell, if real ({100 * POWER:.0f} % power{by})"
     if first == second:
-        return f"; about {_counted(difference.num_needed - first, f'more {difference.noun}')} each {tell}"
-    return f"; about {_counted(difference.num_needed, difference.noun)} each in all {tell}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+        return f"; about {counted(difference.num_needed - first, f'more {difference.noun}')} each {tell}"
+    return f"; about {counted(difference.num_needed, difference.noun)} each in all {tell}"

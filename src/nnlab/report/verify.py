@@ -9,6 +9,7 @@ from nnlab.manifest import Finding, check_files
 from nnlab.report.members import is_run, members_of
 from nnlab.report.text import file_size, shown
 from nnlab.tree import read_tree
+from nnlab.words import counted
 
 #: files unknown to the manifest that are named; more are only counted
 _NUM_EXTRA = 10
@@ -43,7 +44,7 @@ def verify(folder: Path) -> Verdict:
         lines += [f"{shown(name)}: {report.summary}", *(f"  {line}" for line in report.lines)]
     num_damaged = sum(report.is_damaged for report in reports.values())
     total = _counted(sum(r.num_files for r in reports.values()), sum(r.num_bytes for r in reports.values()))
-    count = f"{len(reports)} run{'s' * (len(reports) != 1)}"
+    count = counted(len(reports), "run")
     lines.append(f"{count}, {total}: {f'{num_damaged} damaged' if num_damaged else 'whole'}")
     return Verdict("\n".join(lines), int(num_damaged > 0))
 

@@ -2,7 +2,7 @@
 
 import copy
 import json
-import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -13,6 +13,7 @@ from torch import nn
 
 from nnlab.build import Rows, build
 from nnlab.data.folds import num_held_out
+from nnlab.device import own_cores
 from nnlab.sweep.plan import MOST_WITH_FIGURES, PlannedMember
 from nnlab.sweep.widths import Step, num_stacks
 from nnlab.trainer.batches import TensorBatches
@@ -20,6 +21,7 @@ from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.stacked_model import StackedModel
 from nnlab.trainer.together import why_alone
+from nnlab.words import counted
 
 #: seconds of work below which no process is started for it
 LEAST_WORK_S = 2.0
@@ -109,55 +111,102 @@ def plan_jobs(
         The jobs. Each member is in one.
     """
     shared, probes = Rows(), dict[str, _Probe]()
-    groups: dict[str, list[int]] = {}
-    reasons: dict[str, list[int]] = {}
-    fold_sizes: dict[str, set[int]] = {}
-    num_dealt: dict[str, int] = {}
-    work_us, widths = 0.0, dict[str, int]()
-    for place, member in enumerate(members):
-        probe = _probe(member, plugins, shared, probes, check)
-        work_us += probe.steps * probe.lone_us + 1e6 * FINISHING_S[bool(member.config.get("figures"))]
-        key = _fitting_key(member.config)
-        held_out = _held_out(member.config, probe.num_dealt)
-        fold_sizes.setdefault(key, set()).add(held_out)
-        num_dealt[key] = probe.num_dealt
-        key += f" {held_out}"
-        width = probe.width if place not in begun else 1 if begun[place] == 1 else max(2, probe.width)
-        if probe.reason is not None or width == 1:
-            text = probe.reason or f"a step of {probe.lone_us / 1000:.1f} ms gains nothing from a stack"
-            reasons.setdefault("they were begun alone" if begun.get(place) == 1 else text, []).append(place)
-        else:
-            groups.setdefault(key, []).append(place)
-            widths[key] = min(width, widths.get(key, width))
-    of_done = {
-        f"{key} {_held_out(member.config, num_dealt.get(key, 0))}"
-        for member in done
-        for key in [_fitting_key(member.config)]
-    }
-    workers = num_workers or (1 if work_us < 1e6 * LEAST_WORK_S or not _on_cpu(members) else _num_cores())
-    jobs = Jobs(num_workers=workers)
-    for key, places in groups.items():
-        if len(places) == 1 and begun.get(places[0], 1) == 1 and key not in of_done:
-            reasons.setdefault("no other one fits together with it", []).extend(places)
-            continue
-        parts = _divided(places, num_stacks(len(places), widths[key], workers))
+    own = [_probe(member, plugins, shared, probes, check) for member in members]
+    work_us = sum(
+        probe.steps * probe.lone_us + 1e6 * FINISHING_S[bool(member.config.get("figures"))]
+        for member, probe in zip(members, own, strict=True)
+    )
+    workers = num_workers or (1 if work_us < 1e6 * LEAST_WORK_S or not _on_cpu(members) else own_cores())
+    found = _sorted(members, own, begun, done)
+    jobs = Jobs()
+    for group in found.groups.values():
+        parts = _divided(group.places, num_stacks(len(group.places), group.width, workers))
         jobs.jobs += [Job(tuple(part), True) for part in parts]
         sizes = sorted({len(part) for part in parts}, reverse=True)
-        jobs.lines.append(f"{_members(len(places))} in {_stacks(len(parts))} of {' and '.join(map(str, sizes))}")
-    for held_outs in fold_sizes.values():
-        if len(held_outs) > 1 and groups:
-            text = " and ".join(f"{size:,}" for size in sorted(held_outs))
-            jobs.lines.append(f"folds of {text} rows share no stack, as their last batches differ in size")
-    for text, places in reasons.items():
+        line = f"{counted(len(group.places), 'member')} in {counted(len(parts), 'stack')} of"
+        jobs.lines.append(f"{line} {' and '.join(map(str, sizes))}")
+    jobs.lines += _lines_of_folds(found)
+    for text, places in found.reasons.items():
         jobs.jobs += [Job((place,), False) for place in places]
-        jobs.lines.append(f"{_members(len(places))} alone: {text}")
+        jobs.lines.append(f"{counted(len(places), 'member')} alone: {text}")
     if len(members) > MOST_WITH_FIGURES and not members[0].config.get("figures") and not _chooses_figures(members[0]):
         text = f"no figures of single members, as there are more than {MOST_WITH_FIGURES}: 'figures=[png]' draws them"
         jobs.lines.append(text)
-    workers = jobs.num_workers = min(workers, max(1, len(jobs.jobs)))
-    if workers > 1:
-        jobs.lines.append(f"on {workers} worker processes")
+    jobs.num_workers = min(workers, max(1, len(jobs.jobs)))
+    if jobs.num_workers > 1:
+        jobs.lines.append(f"on {jobs.num_workers} worker processes")
     return jobs
+
+
+@dataclass
+class _Group:
+    """Members that fit together.
+
+    Args:
+        places: theirs.
+        width: the most that one stack takes.
+    """
+
+    places: list[int] = field(default_factory=list)
+    width: int = sys.maxsize
+
+
+@dataclass
+class _Sorted:
+    """Members by how they are trained.
+
+    Args:
+        groups: those that go into stacks, by what they share.
+        reasons: the places of the others, by why.
+        held_out: the rows that folds hold out, by what members share but for them.
+    """
+
+    groups: dict[str, _Group] = field(default_factory=dict)
+    reasons: dict[str, list[int]] = field(default_factory=dict)
+    held_out: dict[str, set[int]] = field(default_factory=dict)
+
+
+def _sorted(
+    members: Sequence[PlannedMember],
+    probes: Sequence[_Probe],
+    begun: Mapping[int, int],
+    done: Sequence[PlannedMember],
+) -> _Sorted:
+    """Which members fit together, and which go alone."""
+    found, num_dealt = _Sorted(), dict[str, int]()
+    for place, (member, probe) in enumerate(zip(members, probes, strict=True)):
+        key = _fitting_key(member.config)
+        num_dealt[key] = probe.num_dealt
+        held_out = _held_out(member.config, probe.num_dealt)
+        found.held_out.setdefault(key, set()).add(held_out)
+        began_alone = begun.get(place) == 1
+        if began_alone:
+            found.reasons.setdefault("they were begun alone", []).append(place)
+        elif probe.reason is not None or (probe.width == 1 and place not in begun):
+            text = probe.reason or f"a step of {probe.lone_us / 1000:.1f} ms gains nothing from a stack"
+            found.reasons.setdefault(text, []).append(place)
+        else:
+            group = found.groups.setdefault(f"{key} {held_out}", _Group())
+            group.places.append(place)
+            # One that was begun in a stack stays in one, be it of itself alone.
+            group.width = min(group.width, max(2, probe.width))
+    keys = [(member, _fitting_key(member.config)) for member in done]
+    of_done = {f"{key} {_held_out(member.config, num_dealt.get(key, 0))}" for member, key in keys}
+    for key, group in list(found.groups.items()):
+        if len(group.places) == 1 and group.places[0] not in begun and key not in of_done:
+            del found.groups[key]
+            found.reasons.setdefault("no other one fits together with it", []).extend(group.places)
+    return found
+
+
+def _lines_of_folds(found: _Sorted) -> list[str]:
+    """Why members of a cross-validation share no stack."""
+    lines = []
+    for sizes in found.held_out.values():
+        if len(sizes) > 1 and found.groups:
+            text = " and ".join(f"{size:,}" for size in sorted(sizes))
+            lines.append(f"folds of {text} rows share no stack, as their last batches differ in size")
+    return lines
 
 
 def _probe(
@@ -212,6 +261,7 @@ def _why_not_together(fitting: Fitting) -> str | None:
     rows, target = batches.inputs[:2], batches.target[:2]
     try:
         stack = StackedModel([copy.deepcopy(parts.model) for _ in range(2)], parts.objective)
+        stack.check(rows)
         stack.start_step()
         stack.add_gradient(rows.expand(2, *rows.shape), target.expand(2, *target.shape), parts.precision, 1)
         stack.predict(rows.expand(2, *rows.shape))
@@ -254,15 +304,3 @@ def _divided(places: Sequence[int], num_parts: int) -> list[list[int]]:
 def _on_cpu(members: Sequence[PlannedMember]) -> bool:
     devices = {str(member.config.get("device")) for member in members}
     return devices <= {"cpu"} or (devices <= {"cpu", "auto"} and not torch.cuda.is_available())
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _members(count: int) -> str:
-    return f"{count:,} member{'s' * (count != 1)}"
-
-
-def _stacks(count: int) -> str:
-    return f"{count} stack{'s' * (count != 1)}"

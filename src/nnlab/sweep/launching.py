@@ -42,7 +42,7 @@ class Session(Protocol):
     def say(self, text: str) -> None:
         """Print a line."""
 
-    def show(self, plan: Plan) -> None:
+    def show(self, plan: Plan, num_workers: int | None) -> None:
         """Print a plan, and do nothing."""
 
     def sweep(self, plan: Plan, num_workers: int | None) -> None:
@@ -84,7 +84,7 @@ class Launching:
         members = Composer(self.context.config_loader, self.config).compose(batch)
         plan = self._plan(members)
         if self.session.shows_plan:
-            self.session.show(plan)
+            self.session.show(plan, _num_workers(self.config))
             return []
         self.folder.mkdir(parents=True, exist_ok=True)
         with RunLock(self.folder), env_override(self.config.hydra.job.env_set):

@@ -14,6 +14,7 @@ from nnlab.folder import JSON_LIMIT, SCHEMA_VERSION, FolderError, read_json, wri
 from nnlab.run_record import MOST_CHARACTERS
 from nnlab.run_record import shown as shown_foreign
 from nnlab.sweep.plan_check import checked_members
+from nnlab.words import counted
 
 PLAN_FILE = "plan.json"
 #: a sweep of more members draws no figures of single ones unless it is told to; the comparison has its own
@@ -121,7 +122,7 @@ def differences(old: Plan, new: Plan) -> list[str]:
     for before, now in zip(old.members, new.members, strict=False):
         for key, was, is_now in _changes(before, now):
             changed.setdefault((key, was, is_now), []).append(before.number)
-    counts = [_members(len(plan.members)) for plan in (old, new)]
+    counts = [counted(len(plan.members), "member") for plan in (old, new)]
     found = [] if counts[0] == counts[1] else [f"{counts[0]} in the plan, {counts[1]} now"]
     return found + [f"{key}: {was} in the plan, {now} now ({_named(n)})" for (key, was, now), n in changed.items()]
 
@@ -144,8 +145,8 @@ def plan_lines(plan: Plan) -> list[str]:
     for members in groups.values():
         named = " ".join(f"{key}={_option(members[0].options.get(key))}" for key in keys)
         folders = [members[0].folder.name, members[-1].folder.name][: len(members)]
-        lines.append(f"  {_members(len(members)):>14}  {named}{'  ' * bool(named)}{' … '.join(folders)}")
-    return [_members(len(plan.members)), *lines]
+        lines.append(f"  {counted(len(members), 'member'):>14}  {named}{'  ' * bool(named)}{' … '.join(folders)}")
+    return [counted(len(plan.members), "member"), *lines]
 
 
 def relative(path: Path) -> Path:
@@ -198,10 +199,6 @@ def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}{key}.", item)
         else:
             yield f"{prefix}{key}", item
-
-
-def _members(count: int) -> str:
-    return f"{count:,} member{'s' * (count != 1)}"
 
 
 def _option(option: Any) -> str:

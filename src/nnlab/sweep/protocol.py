@@ -15,6 +15,7 @@ from nnlab.config import ConfigError
 from nnlab.folder import FolderError
 from nnlab.report.compare import Compared, find
 from nnlab.report.comparison import Asked, Row
+from nnlab.words import counted
 
 #: runs a sweep of some overrides in a folder; the exit code
 Sweep = Callable[[Sequence[str], Path], int]
@@ -151,7 +152,7 @@ def run_protocol(protocol: Protocol, folder: Path, seed: int, sweep: Sweep, say:
     """
     codes = []
     for option in protocol.options:
-        say(f"tuning {option}: {protocol.num_trials} trials of {_runs(protocol.tuning_seeds)}")
+        say(f"tuning {option}: {protocol.num_trials} trials of {counted(protocol.tuning_seeds, 'run')}")
         codes.append(sweep(protocol.tuning(option, seed), folder / "tuning" / option))
     keys = {option: list(space) for option, space in protocol.spaces.items()}
     best = {}
@@ -160,7 +161,9 @@ def run_protocol(protocol: Protocol, folder: Path, seed: int, sweep: Sweep, say:
         best[option] = chosen
         values = ", ".join(f"{key}={value}" for key, value in chosen.items())
         assert row.interval is not None
-        say(f"best of {option}: {values} ({row.interval.mean:.6g}); {_runs(protocol.num_seeds)} on fresh seeds")
+        say(
+            f"best of {option}: {values} ({row.interval.mean:.6g}); {counted(protocol.num_seeds, 'run')} on fresh seeds"
+        )
         codes.append(sweep(protocol.final(option, chosen, seed), folder / "final" / option))
     tuned_keys = dict.fromkeys(key for names in keys.values() for key in names)
     tuned = find([folder / "tuning"], Asked(by=[protocol.over, *tuned_keys]))
@@ -230,7 +233,3 @@ def _typed(value: Any) -> str:
 
 def _seeds(first: int, count: int) -> str:
     return f"seed=range({first},{first + count})"
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' * (count != 1)}"

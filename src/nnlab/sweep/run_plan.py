@@ -13,6 +13,7 @@ from nnlab.folder import RESULT_FILE, RUN_FILE, FolderError, read_json
 from nnlab.resume import ENDED
 from nnlab.run_record import read_record
 from nnlab.sweep.jobs import Jobs, plan_jobs
+from nnlab.sweep.member_log import member_logs
 from nnlab.sweep.plan import Plan, PlannedMember
 from nnlab.sweep.progress import SweepProgress
 from nnlab.sweep.stack_store import FOLDER as STACKS
@@ -103,11 +104,12 @@ def _done(todo: Todo, jobs: Jobs, console: Terminal, num_members: int) -> dict[i
                 progress.ended(name, result.status, metric, best.get("value"), grows)
 
         failures = run_jobs(jobs.jobs, jobs.num_workers, partial(work, todo), on_message)
-    for index, text in failures.items():
-        for place in jobs.jobs[index].places:
-            member = todo.members[place]
-            if member.number in began and member.number not in results:
-                results[member.number] = lost(member, f"{member.folder.name}: {text}; the same command goes on with it")
+    with member_logs(partial(_say, console)) as logs:
+        for index, text in failures.items():
+            for member in (todo.members[place] for place in jobs.jobs[index].places):
+                if member.number in began and member.number not in results:
+                    with logs.of(member.folder):
+                        results[member.number] = lost(member, f"{text}; the same command goes on with it")
     return results
 
 

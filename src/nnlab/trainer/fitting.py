@@ -121,7 +121,8 @@ class Fitting:
         groups = updates(self.batches.epoch(self._epoch_began.epoch), self.accumulate_steps)
         for _ in range(self._remembered_at.step - self._epoch_began.step):
             self.record.pass_over(next(groups))
-        return groups
+        # A training that was stopped at the last of its steps has nothing left but the end of its epoch.
+        return iter(()) if self.plan.is_done(self.progress) else groups
 
     def set_learning_rate(self) -> None:
         """Before a step: give the optimizer the rate that the schedule wants."""

@@ -45,7 +45,8 @@ class StackRecord:
 
     def outputs(self) -> tuple[Tensor, Tensor]:
         """The epoch's predictions [K, N, O] and targets [K, N, …]."""
-        return torch.cat(self._outputs, dim=1), torch.cat(self._targets, dim=1)
+        # Along the rows, which lie together in memory where layers are StackedLinear.
+        return torch.cat([outputs.mT for outputs in self._outputs], dim=-1).mT, torch.cat(self._targets, dim=1)
 
     def give_losses(self, row: int, record: EpochRecord) -> None:
         """Tell a run's own record the losses that it does not have yet; waits for the device, once for the same steps.

@@ -40,27 +40,26 @@ class StackedBatches:
         whole, rest = rows[:, : num_whole * size], rows[:, num_whole * size :]
         # Step by step, so that a batch is one piece of memory.
         index = whole.view(num_runs, num_whole, size).transpose(0, 1).reshape(-1).to(device)
-        shape = (num_whole, num_runs, size)
-        batches = zip(
-            *(t.index_select(0, index).view(*shape, *t.shape[1:]).unbind() for t in self._tensors()), strict=True
+        pairs = list(
+            zip(*(tensor.unbind() for tensor in self._gathered(index, (num_whole, num_runs, size))), strict=True)
         )
-        pairs = list(batches)
         if rest.numel():
-            index = rest.reshape(-1).to(device)
-            last = [t.index_select(0, index).view(num_runs, -1, *t.shape[1:]) for t in self._tensors()]
-            pairs.append((last[0], last[1]))
+            pairs.append(self._gathered(rest.reshape(-1).to(device), (num_runs, rest.shape[1])))
         width = len(self.sources)
         return [Batch(*(t.expand(width, *t.shape[1:]) for t in pair)) for pair in pairs]
+
+    def _gathered(self, index: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Some rows in this shape; the inputs lie feature by feature in memory, as ``StackedLinear`` wants them."""
+        inputs, target = (t.index_select(0, index).view(*shape, *t.shape[1:]) for t in (self.inputs, self.target))
+        return inputs.mT.contiguous().mT, target
 
     def _of_runs(self, epochs: Sequence[int]) -> list[tuple[int, TensorBatches, int]]:
         return list(zip(self._first_rows, self.sources, epochs, strict=True))
 
     def _order(self, first: int, shuffle: bool, seed: int, epoch: int) -> Tensor:
         num_rows = sum(self.sizes)
-        return first + (epoch_order(seed, epoch, num_rows) if shuffle else torch.arange(num_rows))
-
-    def _tensors(self) -> tuple[Tensor, Tensor]:
-        return self.inputs, self.target
+        order = epoch_order(seed, epoch, num_rows) if shuffle else torch.arange(num_rows)
+        return order.add_(first) if first else order
 
 
 def shared_rows(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, list[int]]:

@@ -17,8 +17,9 @@ PADDING = 32
 #: Kernels that work element by element take the last numbers of a tensor, fewer than these, one at a time, and round
 #: them in another way. A stack has so many more rows, which are nobody's, that they take the place of a run's.
 REMAINDER = 32
-#: numbers in the largest activation of one evaluation pass; bounds memory
-NUMBERS_PER_PASS = 1 << 22
+#: numbers of one run in the largest activation of one evaluation pass; bounds memory. Not of all runs: products round
+#: the last rows of a pass in another way, and which they are must not depend on the number of runs.
+NUMBERS_PER_PASS = 1 << 16
 
 
 @final
@@ -95,7 +96,7 @@ class StackedModel:
         """
         self.module.eval()
         widest = max([inputs.shape[-1], *(shape[0] for shape in self._named.values())])
-        num_rows = max(1, NUMBERS_PER_PASS // (self.num_rows * widest))
+        num_rows = max(1, NUMBERS_PER_PASS // widest)
         with torch.no_grad():
             outputs = [self.module(self._rows(part)) for part in torch.split(inputs, num_rows, dim=1)]
         self.module.train()

@@ -158,6 +158,8 @@ class Trainer:
         self.model = model.to(self.device, self.precision.dtype)
         self.loss = loss
         self.optimizer = optimizer
+        if optimizer.state:  # Adagrad's sums, made with the optimizer: they go where the parameters have gone
+            optimizer.load_state_dict(optimizer.state_dict())
         self.schedule = schedule or Constant(unit="epoch", warmup_steps=0)
         self.gradient = gradient or Autograd()
         self.metrics = tuple(metrics)
