@@ -287,7 +287,7 @@ class TableFile:
         self.path = path
         self.num_rows = 0
         self._columns: list[str] = []
-        self._pending = ""
+        self._pending: list[str] = []
         self._size = 0
 
     def cut(self, num_rows: int) -> None:
@@ -324,10 +324,11 @@ class TableFile:
         """
         if not self._columns:
             self._columns = list(row)
-            self._pending = _csv_line(self._columns)
+            self._pending.append(_csv_line(self._columns))
         assert list(row) == self._columns
         self.num_rows += 1
-        self._pending += f"{','.join(map(_shortest, row.values()))}\n"  # a number needs no quotes
+        cells = [repr(cell) if type(cell) is float else _shortest(cell) for cell in row.values()]
+        self._pending.append(f"{','.join(cells)}\n")  # a number needs no quotes
 
     def flush(self, durably: bool = False) -> None:
         """Try to write what is still held back.
@@ -338,7 +339,7 @@ class TableFile:
         Raises:
             OSError: if it could not be written.
         """
-        payload = self._pending.encode()
+        payload = "".join(self._pending).encode()
         if not payload and not (durably and self._size):
             return
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | OPEN_PLAIN, 0o644)
@@ -353,7 +354,7 @@ class TableFile:
         finally:
             os.close(descriptor)
         self._size += written
-        self._pending = ""
+        self._pending.clear()
 
 
 def _csv_line(cells: Sequence[str]) -> str:

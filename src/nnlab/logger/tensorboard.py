@@ -76,7 +76,11 @@ class TensorBoard(Logger):
             self._layout_written = True
             self._write_summary(step, [custom_scalars.run_layout(new)])
         if new:
-            self._write_summary(step, [Summary.Value(tag=tag, simple_value=x) for tag, x in new.items()], time_s)
+            assert self._events is not None, "start() comes first"
+            event = Event(wall_time=time_s, step=step)
+            for tag, value in new.items():  # in place: a list of values would be copied twice
+                event.summary.value.add(tag=tag, simple_value=value)
+            self._events.write(event)
 
     def media(self, step: int, tag: str, item: Media) -> None:
         """Record a histogram (of the finite values) or a picture, unless an earlier process has."""
@@ -95,10 +99,9 @@ class TensorBoard(Logger):
         if self._events is not None:
             self._events.flush()
 
-    def _write_summary(self, step: int, values: Iterable[Summary.Value], time_s: float | None = None) -> None:
+    def _write_summary(self, step: int, values: Iterable[Summary.Value]) -> None:
         assert self._events is not None, "start() comes first"
-        moment = time.time() if time_s is None else time_s
-        self._events.write(Event(wall_time=moment, step=step, summary=Summary(value=values)))
+        self._events.write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
     def _open_session(self, step: int) -> None:
         """Withdraw everything logged at or after ``step``; say again what was withdrawn with it."""
