@@ -109,7 +109,10 @@ def test_config_that_cannot_be_built_is_a_member_that_failed(quiet, work, capsys
     assert sweep(OTHERS, "sweep", "data.batch_size=30,-1") == 1
     printed = capsys.readouterr().out
     assert "6 members in 1 stack of 6" in printed
-    assert "6 members alone: it cannot be built (data.batch_size: expected at least 1, found -1)" in printed
+    assert (
+        "6 members alone (data.batch_size=-1): it cannot be built (data.batch_size: expected at least 1, found -1)"
+        in printed
+    )
     assert len(members()) == 12
     for path in members():
         values = dict(part.split("=") for part in path.name.partition("_")[2].split(","))

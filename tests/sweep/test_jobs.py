@@ -87,7 +87,7 @@ CASES = {
         ["data.batch_size=10 seed=0", "data.batch_size=10 seed=1", "data.batch_size=20"],
         [[0, 1]],
         [2],
-        ["2 members in 1 stack of 2", f"1 member alone: {LONELY}"],
+        ["2 members in 1 stack of 2 (data.batch_size=10)", f"1 member alone (data.batch_size=20): {LONELY}"],
     ),
     "widths": (["model.width=3", "model.width=5"], [], [0, 1], [f"2 members alone: {LONELY}"]),
     "activations": (["model.activation=relu", "model.activation=tanh"], [], [0, 1], [f"2 members alone: {LONELY}"]),
@@ -96,14 +96,14 @@ CASES = {
         ["optim=adam", "optim=lbfgs seed=0", "optim=sgd", "optim=lbfgs seed=1"],
         [[0, 2]],
         [1, 3],
-        ["2 members in 1 stack of 2", f"2 members alone: {LBFGS}"],
+        ["2 members in 1 stack of 2", f"2 members alone (optim=lbfgs): {LBFGS}"],
     ),
     "precision": (
         ["trainer.precision=bf16 seed=0", "trainer.precision=bf16 seed=1", "trainer.precision=fp64 seed=0",
          "trainer.precision=fp64 seed=1"],
         [[2, 3]],
         [0, 1],
-        ["2 members in 1 stack of 2", f"2 members alone: {BF16}"],
+        ["2 members in 1 stack of 2 (trainer.precision=fp64)", f"2 members alone (trainer.precision=bf16): {BF16}"],
     ),
     "gradients": (
         ["gradient=finite_difference seed=0", "gradient=finite_difference seed=1"],
@@ -123,7 +123,7 @@ CASES = {
         [2],
         [
             "2 members in 1 stack of 2",
-            "1 member alone: it cannot be built (data.batch_size: expected at least 1, found -1)",
+            "1 member alone (data.batch_size=-1): it cannot be built (data.batch_size: expected at least 1, found -1)",
         ],
     ),
 }  # fmt: skip
@@ -267,9 +267,11 @@ def test_plan_is_printed_with_what_goes_where_and_nothing_is_written(tmp_path, m
     assert main(["train", "-m", "--plan", *words, "hydra.launcher.num_workers=2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "32 members"
-    assert lines[-4:-1] == ["8 members in 2 stacks of 4"] * 2 + [f"16 members alone: {LBFGS}"]
+    places = [f"(model.width={width}, optim=adam)" for width in (4, 5)]
+    alone = f"16 members alone (optim=lbfgs): {LBFGS}"
+    assert lines[-4:-1] == [*(f"8 members in 2 stacks of 4 {place}" for place in places), alone]
     assert lines[-1] == "on 2 worker processes"
     assert main(["train", "-m", "--plan", *words, "hydra.launcher.num_workers=1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-3:] == ["8 members in 1 stack of 8"] * 2 + [f"16 members alone: {LBFGS}"]
+    assert lines[-3:] == [*(f"8 members in 1 stack of 8 {place}" for place in places), alone]
     assert os.listdir(tmp_path) == []

@@ -27,6 +27,8 @@ from nnlab.words import counted
 LEAST_WORK_S = 2.0
 #: seconds that a member takes beside its training, with figures and without
 FINISHING_S = (0.05, 0.8)
+#: of what tells members apart, in a line on where they go
+MOST_CHARACTERS = 60
 #: keys that may differ inside a stack; what is behind them is each member's own
 FREE = (
     "seed",
@@ -124,11 +126,11 @@ def plan_jobs(
         jobs.jobs += [Job(tuple(part), True) for part in parts]
         sizes = sorted({len(part) for part in parts}, reverse=True)
         line = f"{counted(len(group.places), 'member')} in {counted(len(parts), 'stack')} of"
-        jobs.lines.append(f"{line} {' and '.join(map(str, sizes))}")
+        jobs.lines.append(f"{line} {' and '.join(map(str, sizes))}{_which(group.places, members)}")
     jobs.lines += _lines_of_folds(found)
     for text, places in found.reasons.items():
         jobs.jobs += [Job((place,), False) for place in places]
-        jobs.lines.append(f"{counted(len(places), 'member')} alone: {text}")
+        jobs.lines.append(f"{counted(len(places), 'member')} alone{_which(places, members)}: {text}")
     if len(members) > MOST_WITH_FIGURES and not members[0].config.get("figures") and not _chooses_figures(members[0]):
         text = f"no figures of single members, as there are more than {MOST_WITH_FIGURES}: 'figures=[png]' draws them"
         jobs.lines.append(text)
@@ -197,6 +199,13 @@ def _sorted(
             del found.groups[key]
             found.reasons.setdefault("no other one fits together with it", []).extend(group.places)
     return found
+
+
+def _which(places: Sequence[int], members: Sequence[PlannedMember]) -> str:
+    """What some members were all told and not every member was, in parentheses; nothing if there is no such thing."""
+    shared = [text for text in members[places[0]].overrides if all(text in members[p].overrides for p in places)]
+    own = ", ".join(text for text in shared if any(text not in member.overrides for member in members))
+    return f" ({own if len(own) <= MOST_CHARACTERS else f'{own[:MOST_CHARACTERS]}…'})" if own else ""
 
 
 def _lines_of_folds(found: _Sorted) -> list[str]:
