@@ -6,6 +6,7 @@ from typing import Protocol, cast, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nnlab.model.slope import Slope, slope_of
 from nnlab.model.stacked import StackedBatchNorm, StackedLayerNorm, StackedLinear, StackedPReLU, units_by_rows
@@ -61,33 +62,59 @@ class LinearRule(Rule):
     * ``x_ni`` feeds every unit:            ``dx_ni = sum_j g_nj W_ji``,  the product ``g W``.
     """
 
-    def __init__(self, layer: nn.Linear | StackedLinear) -> None:
+    def __init__(self, layer: nn.Linear) -> None:
         self.layer = layer
         self._x = layer.weight
 
     def forward(self, x: Tensor) -> Tensor:
         """See ``Rule``."""
         self._x = x
-        return self.layer.forward(x)
+        return F.linear(x, self.layer.weight, self.layer.bias)
 
     def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
         """See ``Rule``."""
         layer = self.layer
-        is_stacked = grad.dim() == 3
-        by_units = units_by_rows(grad) if is_stacked else grad.mT
-        # Not matmul, which rearranges products that have a run axis: then a run's bits would depend on their number.
-        product = torch.bmm if is_stacked else torch.mm
         if layer.weight.requires_grad:
-            add_gradient(layer.weight, product(by_units, units_by_rows(self._x).mT if is_stacked else self._x))
+            add_gradient(layer.weight, torch.mm(grad.mT, self._x))
         if layer.bias is not None and layer.bias.requires_grad:
-            add_gradient(layer.bias, by_units.sum(-1))
+            add_gradient(layer.bias, grad.sum(-2))
+        return torch.mm(grad, layer.weight) if wants_input else None
+
+
+@final
+class StackedLinearRule(Rule):
+    """``LinearRule`` of K runs, with all products units by rows, as ``StackedLinear`` has them.
+
+    What it takes of the layer it takes once: a step has dozens of such looks, of a microsecond each.
+    """
+
+    def __init__(self, layer: StackedLinear) -> None:
+        self.layer = layer
+        self._weight = layer.weight.detach()
+        self._exchanged = self._weight.mT
+        self._bias = None if layer.bias is None else layer.bias.detach().unsqueeze(2)
+        self._x = self._weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See ``Rule``."""
+        self._x = units_by_rows(x)
+        # Not matmul, which rearranges products that have a run axis: then a run's bits would depend on their number.
+        if self._bias is None:
+            return torch.bmm(self._weight, self._x).mT
+        return torch.baddbmm(self._bias, self._weight, self._x).mT
+
+    def backward(self, grad: Tensor, wants_input: bool) -> Tensor | None:
+        """See ``Rule``."""
+        layer, of_units = self.layer, units_by_rows(grad)
+        if layer.weight.requires_grad:
+            add_gradient(layer.weight, torch.bmm(of_units, self._x.mT))
+        if layer.bias is not None and layer.bias.requires_grad:
+            add_gradient(layer.bias, of_units.sum(-1))
         if not wants_input:
             return None
-        if not is_stacked:
-            return torch.mm(grad, layer.weight)
-        # As StackedLinear: units by rows. Behind a single unit it is no more than one multiplication for each number.
-        weight = layer.weight.mT
-        return (weight * by_units if by_units.shape[1] == 1 else torch.bmm(weight, by_units)).mT
+        # Behind a single unit it is no more than one multiplication for each number.
+        is_single = of_units.shape[1] == 1
+        return (self._exchanged * of_units if is_single else torch.bmm(self._exchanged, of_units)).mT
 
 
 @final
@@ -277,7 +304,9 @@ def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]
 def _rule_for(layer: nn.Module) -> Rule | None:
     # By exact class: what derives from a layer may compute something else.
     kind = type(layer)
-    if isinstance(layer, StackedLinear) or kind is nn.Linear:
+    if isinstance(layer, StackedLinear):
+        return StackedLinearRule(layer)
+    if kind is nn.Linear:
         return LinearRule(cast(nn.Linear, layer))
     if isinstance(layer, StackedBatchNorm) or kind is nn.BatchNorm1d:
         return BatchNormRule(cast(nn.BatchNorm1d, layer))

@@ -48,7 +48,8 @@ class CrossEntropy(Loss):
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of each sample, as ``Loss.per_sample``."""
         if prediction.dim() > 2 and self.class_weight is None:
-            return self._terms(_log_softmax(prediction), target)
+            logits = prediction.mT
+            return self._terms(logits.log_softmax(dim=-2), _at_class(logits, target)).squeeze(-2)
         shape = prediction.shape[:-1]
         terms = F.cross_entropy(
             prediction.flatten(0, -2),
@@ -96,23 +97,23 @@ class CrossEntropy(Loss):
         """As ``Loss.value_and_gradient``; with run axes along the classes, where torch's kernels are fast."""
         if prediction.dim() == 2 or self.class_weight is not None:
             return super().value_and_gradient(prediction, target)
-        value = self._terms(_log_softmax(prediction), target).mean(dim=-1)
+        logits = prediction.mT
+        at_class = _at_class(logits, target)
+        value = self._terms(logits.log_softmax(dim=-2), at_class).mean(dim=(-2, -1))
         # Not from the logarithms, of which MKL's exponential takes longer than this.
-        slope = prediction.mT.softmax(dim=-2)
+        slope = logits.softmax(dim=-2)
         num_classes, num_rows = slope.shape[-2:]
-        spread = self.label_smoothing / num_classes
-        at_class = target.expand(value.shape + target.shape[-1:]).unsqueeze(-2)
-        if spread:
-            slope.sub_(spread)
+        if self.label_smoothing:
+            slope.sub_(self.label_smoothing / num_classes)
         slope.scatter_add_(-2, at_class, slope.new_full((), self.label_smoothing - 1).expand(at_class.shape))
         return value, slope.div_(num_rows).mT
 
-    def _terms(self, logs: Tensor, target: Tensor) -> Tensor:
-        """The loss of each sample, [..., B], from the logarithms of the softmax, [..., C, B]."""
-        terms = -logs.gather(-2, target.expand(logs.shape[:-2] + target.shape[-1:]).unsqueeze(-2)).squeeze(-2)
+    def _terms(self, logs: Tensor, at_class: Tensor) -> Tensor:
+        """The loss of each sample, [..., 1, B], from the logarithms of the softmax, [..., C, B], and ``_at_class``."""
+        terms = logs.gather(-2, at_class).neg_()
         if not self.label_smoothing:
             return terms
-        return torch.lerp(terms, -logs.mean(dim=-2), self.label_smoothing)
+        return torch.lerp(terms, -logs.mean(dim=-2, keepdim=True), self.label_smoothing)
 
     def _weight_for(self, prediction: Tensor) -> Tensor | None:
         # Kept on the device: a copy from the host in every step would stall it.
@@ -125,9 +126,11 @@ class CrossEntropy(Loss):
         return self._weight
 
 
-def _log_softmax(prediction: Tensor) -> Tensor:
-    """The logarithms of the softmax, [..., C, B], of logits [..., B, C].
+def _at_class(logits: Tensor, target: Tensor) -> Tensor:
+    """Where among logits [..., C, B] each row's class is, as an index [..., 1, B].
 
-    torch's kernel is ten times faster along an axis that is not the last, where the last is long and classes are few.
+    Logits of many runs have their classes before their rows: torch's kernels are ten times faster along an axis that is
+    not the last, where the last is long and classes are few.
     """
-    return prediction.mT.log_softmax(dim=-2)
+    wanted = logits.shape[:-2] + target.shape[-1:]
+    return (target if target.shape == wanted else target.expand(wanted)).unsqueeze(-2)

@@ -48,7 +48,7 @@ class StackedUpdate(ABC):
         #: steps behind each row, int64 [R]; 1 stands for a row that has begun where torch keeps no count (SGD). Set it
         #: when ``tensors()`` are put back to an earlier step, and plan anew.
         self.num_steps: np.ndarray = self._state.take_over()
-        self._coefficients: tuple[Tensor, ...] = ()
+        self._coefficients: list[tuple[Tensor, ...]] = []
         self._counts: dict[str, tuple[Tensor, ...]] = {}
         self._next = 0
         self._read_settings()
@@ -108,7 +108,9 @@ class StackedUpdate(ABC):
             planned = self._plan(rates, steps)
         stacked = np.stack(planned, axis=1) if planned else np.empty((len(rates), 0, rates.shape[1]))
         # One copy to the device for all.
-        self._coefficients = torch.from_numpy(stacked).to(self._like).unsqueeze(-1).unbind(0)
+        columns = torch.from_numpy(stacked).to(self._like).flatten(0, 1).unsqueeze(-1).unbind(0)
+        width = len(planned)
+        self._coefficients = [columns[number * width : (number + 1) * width] for number in range(len(rates))]
         counts = self._plan_counts(steps) if self._state.counts else {}
         self._counts = {
             name: torch.from_numpy(values).to(self._state.counts[name]).unsqueeze(-1).unbind(0)
@@ -129,7 +131,7 @@ class StackedUpdate(ABC):
                 weights, grad = weights.narrow(1, 0, self._size), grad.narrow(1, 0, self._size)
             if self._is_maximized:
                 grad.neg_()
-            self._update(weights, grad, self._coefficients[self._next].unbind(0))
+            self._update(weights, grad, self._coefficients[self._next])
             for name, values in self._counts.items():
                 self._state.counts[name].copy_(values[self._next])
         self._next += 1
