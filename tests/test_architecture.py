@@ -14,13 +14,15 @@ SOURCE = Path(nnlab.__file__).parent
 
 #: DESIGN.md, section 7, from the bottom; a module may import from its own row and from those below
 ROWS = [
-    {"folder", "lock", "manifest", "pointer", "tree", "words", "seeding", "device", ""},
+    {"durable", "folder", "metrics_file", "lock", "manifest", "pointer", "tree", "words", "seeding", "device", ""},
     {"data", "model", "init", "loss", "metric", "optim", "schedule", "gradient", "figure"},
     {"callback", "logger"},
     {"trainer"},
     {
         "experiment",
+        "allowed",
         "build",
+        "rows",
         "config",
         "check",
         "target",
@@ -95,7 +97,7 @@ FACE = {("", "trainer"), ("", "restore")}
 HYDRA = {"hydra", "omegaconf"}
 #: DESIGN.md, section 4 and 7
 KNOW_HYDRA = {"config", "check", "build", "experiment", "sweep", "command", "completion", "cli", "hydra_plugins"}
-NEVER_TORCH = {"folder", "lock", "manifest", "pointer", "tree", "words"} | {
+NEVER_TORCH = {"durable", "folder", "metrics_file", "lock", "manifest", "pointer", "tree", "words"} | {
     "config",
     "arguments",
     "help",

@@ -5,18 +5,9 @@ import time
 
 import pytest
 
-from nnlab.folder import (
-    JSON_LIMIT,
-    FolderError,
-    TableFile,
-    claim_folder,
-    make_folder,
-    member_name,
-    read_json,
-    read_metrics,
-    write_atomic,
-    write_json,
-)
+from nnlab.durable import write_atomic
+from nnlab.folder import JSON_LIMIT, FolderError, claim_folder, make_folder, member_name, read_json, write_json
+from nnlab.metrics_file import TableFile, read_metrics
 
 MOMENT = time.struct_time((2026, 11, 22, 13, 5, 9, 6, 326, 0))
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from nnlab import experiment
 from nnlab.cli import main
-from nnlab.folder import read_metrics
+from nnlab.metrics_file import read_metrics
 from nnlab.schedule import Constant
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from nnlab import command
 from nnlab.cli import main
-from nnlab.folder import read_metrics
 from nnlab.lock import RunLock
+from nnlab.metrics_file import read_metrics
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 EPOCHS = 4

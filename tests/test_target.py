@@ -7,7 +7,7 @@ import types
 import pytest
 import torch
 
-from nnlab.build import ACTIVATION, ALLOWED, TORCH_LOSS
+from nnlab.allowed import ACTIVATION, ALLOWED, TORCH_LOSS
 from nnlab.config import ConfigError, Library
 from nnlab.target import Allowed, call, check_target, parameters_of
 

@@ -1,6 +1,5 @@
-"""Config to objects: the only place. What each group's targets may be stands in one table."""
+"""Config to objects, and what is wrong with them, all at once."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,12 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from nnlab.allowed import ALLOWED, TORCH_LOSS, split_node
 from nnlab.callback.base import Callback
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset, Task
-from nnlab.data.folds import with_fold
 from nnlab.data.preprocessing import Preprocessing
 from nnlab.device import resolve_device
 from nnlab.fit_check import check_fit, output_code
@@ -25,39 +24,10 @@ from nnlab.loss.base import Loss, Penalty
 from nnlab.metric.base import Metric
 from nnlab.metric.readout import Readout
 from nnlab.optim.groups import parameter_groups, supports_fused
+from nnlab.rows import Rows
 from nnlab.seeding import seed_global
-from nnlab.target import Allowed, Node, bind, call, check_target
+from nnlab.target import Node, bind, call, check_target
 from nnlab.trainer import Trainer
-
-ACTIVATION = Allowed("torch.nn:Module", ("torch.nn", "nnlab.model"))
-ALLOWED = {
-    "data": Allowed("nnlab.data.dataset:Dataset", (), "nnlab.data"),
-    "model": Allowed(
-        "torch.nn:Module",
-        ("torch.nn", "nnlab.model"),
-        "nnlab.model",
-        {"activation": ACTIVATION, "output_activation": ACTIVATION},
-    ),
-    "init": Allowed("builtins:object", (), "nnlab.init"),
-    "loss": Allowed("nnlab.loss.base:Loss", ("nnlab.loss",), "nnlab.loss"),
-    "metric": Allowed("nnlab.metric.base:Metric", ("nnlab.metric",), "nnlab.metric"),
-    "optim": Allowed("torch.optim:Optimizer", ("torch.optim", "nnlab.optim")),
-    "schedule": Allowed("nnlab.schedule.base:Schedule", ("nnlab.schedule",)),
-    "gradient": Allowed("nnlab.gradient.base:Gradient", ("nnlab.gradient",)),
-    "trainer": Allowed("nnlab.trainer.trainer:Trainer", ("nnlab.trainer",)),
-    "callback": Allowed("nnlab.callback.base:Callback", ("nnlab.callback",)),
-    "logger": Allowed("nnlab.logger.base:Logger", ("nnlab.logger",)),
-}
-#: torch's own losses derive from a class of their own
-TORCH_LOSS = Allowed("torch.nn.modules.loss:_Loss", ("torch.nn",))
-#: keys of a group that nnlab itself reads, whatever the target takes
-OWN_KEYS = {
-    "data": ("batch_size", "shuffle", "expand", "input_scale", "standardize", "standardize_target", "folds", "fold"),
-    "init": ("bias",),
-    "loss": ("l1", "l2"),
-    "optim": ("no_decay",),
-    "trainer": ("on_divergence",),
-}
 
 
 @dataclass(frozen=True)
@@ -75,59 +45,6 @@ class Built:
     preprocessing: Preprocessing
     readout: Readout
     trainer: Trainer
-
-
-class Rows:
-    """Data sets that several runs of one process share: each is made and encoded once."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, tuple[Dataset, Preprocessing]] = {}
-        self._encoded: dict[tuple[int, str], dict[str, tuple[Tensor, Tensor]]] = {}
-        self._fingerprints: dict[int, str] = {}
-
-    def data(self, config: Node) -> tuple[Dataset, Preprocessing]:
-        """As ``build_data``.
-
-        Args:
-            config: the resolved config of a run.
-        """
-        key = repr((config["data"], config["plugins"]))
-        if key not in self._made:
-            self._made[key] = build_data(config)
-        return self._made[key]
-
-    def splits(self, built: Built) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """The rows as the model sees them.
-
-        Args:
-            built: a run's objects.
-
-        Returns:
-            Inputs and target by split.
-        """
-        key = (id(built.dataset), repr(sorted(vars(built.readout).items(), key=lambda item: item[0])))
-        if key not in self._encoded:
-            self._encoded[key] = {
-                split: (built.preprocessing.inputs(rows.inputs), built.readout.encode(rows.target))
-                for split, rows in built.dataset.splits.items()
-            }
-        return self._encoded[key]
-
-    def fingerprint(self, dataset: Dataset) -> str:
-        """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
-        if id(dataset) not in self._fingerprints:
-            self._fingerprints[id(dataset)] = fingerprint(dataset)
-        return self._fingerprints[id(dataset)]
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
-    digest = hashlib.sha256()
-    for name, split in dataset.splits.items():
-        for tensor in (split.inputs, split.target):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 class Problems:
@@ -152,32 +69,6 @@ class Problems:
             raise ConfigError(*dict.fromkeys(self.found))
 
 
-def build_data(config: Node) -> tuple[Dataset, Preprocessing]:
-    """The data set and its preprocessing.
-
-    Args:
-        config: the resolved config of a run.
-
-    Returns:
-        The rows as the user knows them, and what is done to them.
-
-    Raises:
-        ConfigError: for data that cannot be had.
-    """
-    node, own = _split("data", config)
-    dataset = call(node, ALLOWED["data"], "data", config["plugins"])
-    if not isinstance(dataset, Dataset):
-        raise ConfigError(f"data: {node['_target_']} gave no Dataset but {type(dataset).__name__}")
-    dataset = with_fold(dataset, own.get("folds"), own.get("fold", 0), node.get("seed", 0))
-    return dataset, Preprocessing.fit(
-        dataset,
-        own.get("expand", []),
-        own.get("input_scale", 1.0),
-        own.get("standardize", False),
-        own.get("standardize_target", False),
-    )
-
-
 def build_model(config: Node, num_inputs: int, num_outputs: int) -> nn.Module:
     """The model with its initial weights: on the CPU, in float32, right after the seed.
 
@@ -194,7 +85,7 @@ def build_model(config: Node, num_inputs: int, num_outputs: int) -> nn.Module:
     """
     widths = {"num_inputs": num_inputs, "num_outputs": num_outputs}
     torchs = {"in_features": num_inputs, "out_features": num_outputs}
-    node, own = _split("init", config)
+    node, own = split_node("init", config)
     with torch.random.fork_rng(devices=[]):
         seed_global(config["seed"], torch.device("cpu"))
         model: nn.Module = call(config["model"], ALLOWED["model"], "model", config["plugins"], **widths, **torchs)
@@ -218,7 +109,7 @@ def build_loss(config: Node, task: str) -> tuple[Any, Penalty]:
     Raises:
         ConfigError: for values that they refuse.
     """
-    node, own = _split("loss", config)
+    node, own = split_node("loss", config)
     is_torchs = str(node["_target_"]).startswith("torch.nn.")
     loss = call(node, TORCH_LOSS if is_torchs else ALLOWED["loss"], "loss", config["plugins"], task=task)
     return loss, Penalty(own.get("l1", 0.0), own.get("l2", 0.0))
@@ -329,7 +220,7 @@ def build_optimizer(config: Node, model: nn.Module, device: torch.device) -> tor
     Raises:
         ConfigError: for values that it refuses.
     """
-    node, own = _split("optim", config)
+    node, own = split_node("optim", config)
     given: dict[str, Any] = {}
     target = check_target(node["_target_"], ALLOWED["optim"], "optim", config["plugins"])
     if not {"fused", "foreach", "capturable", "differentiable"} & node.keys() and supports_fused(
@@ -360,7 +251,7 @@ def _with_key(problem: str, node: Node) -> str:
 
 
 def _trainer(config: Node, parts: Mapping[str, Any], model: nn.Module, folder: Path | None, name: str) -> Trainer:
-    node, own = _split("trainer", config)
+    node, own = split_node("trainer", config)
     if own["on_divergence"] not in ("stop", "fail"):
         raise ConfigError(f"trainer.on_divergence: expected stop or fail, found {own['on_divergence']!r}")
     loss, penalty = parts.get("loss", (nn.MSELoss(), Penalty()))
@@ -403,10 +294,3 @@ def _try_loss(dataset: Dataset, readout: Readout, loss: Any) -> None:
 
 def _named(config: Node, group: str) -> list[Callback] | list[Logger]:
     return [call(node, ALLOWED[group], f"{group}.{name}", config["plugins"]) for name, node in config[group].items()]
-
-
-def _split(group: str, config: Node) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A group's node without nnlab's own keys, and those keys."""
-    own = OWN_KEYS[group]
-    node = config[group]
-    return {k: v for k, v in node.items() if k not in own}, {k: v for k, v in node.items() if k in own}

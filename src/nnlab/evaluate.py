@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnlab.build import build_data, build_loss, build_metrics, fingerprint
+from nnlab.build import build_loss, build_metrics
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
 from nnlab.fit_check import check_fit
 from nnlab.folder import plain
 from nnlab.restore import LoadedRun, Which, load_run, trained_device
+from nnlab.rows import build_data, fingerprint
 from nnlab.run_overrides import RunOverrides, read_overrides, with_data
 from nnlab.run_record import printable
 from nnlab.trainer.batches import place

@@ -20,11 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nnlab.build import Built, Rows, build
+from nnlab.build import Built, build
 from nnlab.data.dataset import Dataset
-from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, FolderError, write_atomic, write_json
+from nnlab.durable import write_atomic
+from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, FolderError, write_json
 from nnlab.manifest import MANIFEST_FILE
 from nnlab.pointer import CHECKPOINTS, read_pointer
+from nnlab.rows import Rows
 from nnlab.run_arrays import Arrays, arrays_after, arrays_before
 from nnlab.trainer import FitResult
 from nnlab.trainer.fitting import Fitting
@@ -158,7 +160,7 @@ def assemble(
     Returns:
         The run.
     """
-    splits = (shared or Rows()).splits(built)
+    splits = (shared or Rows()).splits(built.dataset, built.preprocessing, built.readout)
     member = Member(name, config, choices, list(overrides), folder, built, splits)
     member.arrays = arrays_before(built)
     return member

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.config import ConfigError
+from nnlab.durable import write_atomic
 from nnlab.evaluate import make_data
-from nnlab.folder import FolderError, write_atomic, write_json
+from nnlab.folder import FolderError, write_json
 from nnlab.gradient.base import Precision
 from nnlab.lock import RunLock
 from nnlab.manifest import add_to_manifest

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from nnlab.console import Terminal
-from nnlab.folder import write_atomic
+from nnlab.durable import write_atomic
 from nnlab.report.compare import write
 from nnlab.report.conclusion import FIGURES, PAGE_FILE, TABLE_FILE
 from nnlab.report.fairness import fairness_sketches, scores

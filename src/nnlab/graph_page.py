@@ -14,7 +14,8 @@ from nnlab.check import check
 from nnlab.command import OUTPUTS, checked, composed
 from nnlab.config import ConfigError, Library
 from nnlab.console import describe_model, table_text
-from nnlab.folder import make_folder, write_atomic
+from nnlab.durable import write_atomic
+from nnlab.folder import make_folder
 from nnlab.gradient.graph import Graph, Leaf, Node, computational_graph
 from nnlab.gradient.operation import meaning
 from nnlab.gradient.recording import Recording

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import final
 
-from nnlab.folder import OPEN_PLAIN, FolderError
+from nnlab.durable import OPEN_PLAIN
+from nnlab.folder import FolderError
 
 fcntl: ModuleType | None
 try:

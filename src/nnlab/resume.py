@@ -9,16 +9,19 @@ from typing import Any
 
 import torch
 
-from nnlab.build import ALLOWED, Built, build, fingerprint
+from nnlab.allowed import ALLOWED
+from nnlab.build import Built, build
 from nnlab.check.override import parse
 from nnlab.check.root import ROOT_TYPES, root_value_problem
 from nnlab.check.value_type import type_problem
 from nnlab.config import LIST_GROUPS, ConfigError, Library
 from nnlab.experiment import Member, assemble
-from nnlab.folder import METRICS_FILE, RESULT_FILE, RUN_FILE, FolderError, check_rows, read_json, write_json
+from nnlab.folder import METRICS_FILE, RESULT_FILE, RUN_FILE, FolderError, read_json, write_json
 from nnlab.manifest import check_some, sweep_stale, write_manifest
+from nnlab.metrics_file import check_rows
 from nnlab.pointer import CHECKPOINTS, read_pointer
 from nnlab.restore import held_to_manifest, model_without_memory, said_of
+from nnlab.rows import fingerprint
 from nnlab.run_record import RunRecord, printable, read_record, shown
 from nnlab.schedule.base import Schedule
 from nnlab.trainer.resume import find

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nnlab import figure
-from nnlab.folder import write_atomic
+from nnlab.durable import write_atomic
 
 Arrays = Mapping[str, np.ndarray]
 #: beside a decision map or a curve: the rows trained on, and the newest ones that were not

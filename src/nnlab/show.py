@@ -6,11 +6,12 @@ from typing import Any
 from rich.table import Table
 from torch import Tensor
 
-from nnlab.build import build_data, build_model
+from nnlab.build import build_model
 from nnlab.config import ConfigError
 from nnlab.console import describe_model, table_text
 from nnlab.data.dataset import Dataset
 from nnlab.data.folds import class_counts, fold_words
+from nnlab.rows import build_data
 from nnlab.small_model import forward_pass, page_lines
 from nnlab.words import counted
 

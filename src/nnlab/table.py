@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnlab.config import ConfigError, nearest
-from nnlab.folder import write_atomic
+from nnlab.durable import write_atomic
 from nnlab.run_record import printable, shown
 from nnlab.words import counted
 

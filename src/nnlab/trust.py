@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nnlab.build import ALLOWED, OWN_KEYS, TORCH_LOSS
+from nnlab.allowed import ALLOWED, OWN_KEYS, TORCH_LOSS
 from nnlab.check.value_type import type_problem
 from nnlab.config import LIST_GROUPS, ConfigError
 from nnlab.folder import FolderError

@@ -7,10 +7,10 @@ import pytest
 import torch
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from nnlab.build import build_data
 from nnlab.data import celsius, digits, inline, iris, wine
 from nnlab.data.dataset import Dataset, Split
 from nnlab.data.folds import fold_words, num_held_out, with_fold
+from nnlab.rows import build_data
 
 FRACTIONS = {"valid_fraction": 0.2, "test_fraction": 0.2, "seed": 0}
 SETS = {

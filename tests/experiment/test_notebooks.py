@@ -17,9 +17,9 @@ from nnlab.arguments import split_arguments
 from nnlab.cli import main
 from nnlab.command import resolved_config
 from nnlab.config import Library, config_folder
-from nnlab.folder import read_metrics
 from nnlab.gradient import FiniteDifference
 from nnlab.loss import MSE
+from nnlab.metrics_file import read_metrics
 from nnlab.model import linear
 from nnlab.trainer import Trainer
 

@@ -12,8 +12,8 @@ import pytest
 from torch import nn
 
 from nnlab.cli import main
-from nnlab.folder import read_metrics
 from nnlab.logger import Run, TensorBoard
+from nnlab.metrics_file import read_metrics
 from nnlab.report.aggregate import write_aggregates
 from nnlab.report.groups import group_runs
 from nnlab.report.members import members_of

@@ -12,9 +12,9 @@ import pytest
 
 import nnlab
 from nnlab.cli import main
-from nnlab.folder import read_metrics
 from nnlab.lock import RunLock
 from nnlab.manifest import write_manifest
+from nnlab.metrics_file import read_metrics
 
 PLAIN = re.compile(r"[^\x00-\x09\x0b-\x1f\x7f-\x9f]*")
 

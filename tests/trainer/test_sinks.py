@@ -11,9 +11,9 @@ import torch
 from nnlab import Trainer
 from nnlab.callback import Callback
 from nnlab.cli import main
-from nnlab.folder import read_metrics
 from nnlab.logger import TensorBoard
 from nnlab.loss import MSE
+from nnlab.metrics_file import read_metrics
 from nnlab.trainer.sinks import Sinks
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nnlab.callback import Callback, EarlyStopping
-from nnlab.folder import read_metrics
 from nnlab.loss.base import Loss
+from nnlab.metrics_file import read_metrics
 from nnlab.schedule import Exponential, Plateau
 from together_runs import (
     assert_same_bits,

@@ -139,7 +139,7 @@ class Values:
 
     def _parameters(self, node: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any] | None:
         """The parameters of a node's target; None where it is refused, which building it says in its own words."""
-        from nnlab.build import ALLOWED, TORCH_LOSS
+        from nnlab.allowed import ALLOWED, TORCH_LOSS
         from nnlab.target import check_target, parameters_of
 
         group = path[0]

@@ -13,7 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorboard.compat.proto.event_pb2 import Event
 
-from nnlab.folder import sync_file
+from nnlab.durable import sync_file
 
 PATTERN = "events.out.tfevents.*"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnlab.config import ConfigError
-from nnlab.folder import RESULT_FILE, RUN_FILE, FolderError, write_atomic
+from nnlab.durable import write_atomic
+from nnlab.folder import RESULT_FILE, RUN_FILE, FolderError
 from nnlab.report.comparison import SORTS, Asked, Comparison, compare
 from nnlab.report.groups import chosen_runs
 from nnlab.report.interval import METHODS

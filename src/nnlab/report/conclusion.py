@@ -4,7 +4,8 @@ import logging
 import shlex
 from pathlib import Path
 
-from nnlab.folder import FolderError, write_atomic
+from nnlab.durable import write_atomic
+from nnlab.folder import FolderError
 from nnlab.report.compare import Compared, find, write
 from nnlab.report.comparison import Asked
 from nnlab.report.layouts import layout

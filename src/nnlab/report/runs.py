@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from nnlab.folder import METRICS_FILE, TABLE_LIMIT, FolderError, open_plain
+from nnlab.folder import METRICS_FILE, FolderError, open_plain
+from nnlab.metrics_file import TABLE_LIMIT
 from nnlab.report.state import RunState, read_state
 from nnlab.report.text import shown
 

@@ -11,9 +11,10 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from nnlab.build import Rows, build
+from nnlab.build import build
 from nnlab.data.folds import num_held_out
 from nnlab.device import own_cores
+from nnlab.rows import Rows
 from nnlab.sweep.plan import MOST_WITH_FIGURES, PlannedMember
 from nnlab.sweep.widths import Step, num_stacks
 from nnlab.trainer.batches import TensorBatches
@@ -244,7 +245,7 @@ def _probe(
 
 def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows) -> _Probe:
     built = build(config, member.options, None, member.name, shared)
-    splits = shared.splits(built)
+    splits = shared.splits(built.dataset, built.preprocessing, built.readout)
     trainer = built.trainer
     fitting = trainer.begin(splits["train"], splits.get("valid"), Interrupt())
     reason = why_alone(fitting)

@@ -10,7 +10,8 @@ from typing import Any, final
 
 from nnlab.check.value_type import shown
 from nnlab.config import ConfigError
-from nnlab.folder import JSON_LIMIT, SCHEMA_VERSION, FolderError, read_json, write_atomic
+from nnlab.durable import write_atomic
+from nnlab.folder import JSON_LIMIT, SCHEMA_VERSION, FolderError, read_json
 from nnlab.run_record import MOST_CHARACTERS
 from nnlab.run_record import shown as shown_foreign
 from nnlab.sweep.plan_check import checked_members

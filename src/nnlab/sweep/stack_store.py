@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
-from nnlab.folder import FolderError, sync_file_system
+from nnlab.durable import sync_file_system
+from nnlab.folder import FolderError
 from nnlab.trainer.checkpoint import Checkpoints
 from nnlab.trainer.fitting import Fitting
 

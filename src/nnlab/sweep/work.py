@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, final
 
 from nnlab import experiment
-from nnlab.build import Rows
 from nnlab.callback.base import Callback, FitView
 from nnlab.config import ConfigError
 from nnlab.console import log_header
+from nnlab.durable import durable_together, make_room_for_files
 from nnlab.experiment import Result, refused
-from nnlab.folder import RUN_FILE, FolderError, durable_together, make_room_for_files
+from nnlab.folder import RUN_FILE, FolderError
 from nnlab.lock import RunLock
 from nnlab.pointer import CHECKPOINTS, read_pointer
 from nnlab.resume import prepare_again, read_request
+from nnlab.rows import Rows
 from nnlab.sweep.jobs import Job
 from nnlab.sweep.member_log import MemberLogs, member_logs
 from nnlab.sweep.plan import PlannedMember

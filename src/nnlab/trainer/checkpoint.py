@@ -12,7 +12,8 @@ from typing import Any, final
 
 from torch import Tensor
 
-from nnlab.folder import FolderError, open_plain, write_atomic, write_json
+from nnlab.durable import write_atomic
+from nnlab.folder import FolderError, open_plain, write_json
 from nnlab.pointer import CHECKPOINTS, POINTERS, Pointer, read_pointer
 
 LAST, PREVIOUS, BEST = POINTERS

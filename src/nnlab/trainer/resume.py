@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnlab.folder import METRICS_FILE, FolderError, read_metrics
+from nnlab.folder import METRICS_FILE, FolderError
+from nnlab.metrics_file import read_metrics
 from nnlab.pointer import read_pointer
 from nnlab.trainer.checkpoint import BEST, Checkpoints
 from nnlab.trainer.result import Row

@@ -10,17 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from nnlab.folder import (
-    FIGURE_FORMATS,
-    METRICS_FILE,
-    RESULT_FILE,
-    FolderError,
-    TableFile,
-    write_atomic,
-    write_json,
-)
+from nnlab.durable import write_atomic
+from nnlab.folder import FIGURE_FORMATS, METRICS_FILE, RESULT_FILE, FolderError, write_json
 from nnlab.logger.base import Image, Logger, Media, Run
 from nnlab.manifest import MANIFEST_FILE, write_manifest
+from nnlab.metrics_file import TableFile
 from nnlab.trainer.checkpoint import Checkpoints
 
 if TYPE_CHECKING:  # matplotlib takes half a second, which only those who draw shall pay

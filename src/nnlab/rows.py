@@ -1,0 +1,97 @@
+"""The rows of a run: from its config to a data set and what the model sees of it."""
+
+import hashlib
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from nnlab.allowed import ALLOWED, split_node
+from nnlab.config import ConfigError
+from nnlab.data.dataset import Dataset
+from nnlab.data.folds import with_fold
+from nnlab.data.preprocessing import Preprocessing
+from nnlab.metric.readout import Readout
+from nnlab.target import Node, call
+
+
+class Rows:
+    """Data sets that several runs of one process share: each is made and encoded once."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Dataset, Preprocessing]] = {}
+        self._encoded: dict[tuple[int, str], dict[str, tuple[Tensor, Tensor]]] = {}
+        self._fingerprints: dict[int, str] = {}
+
+    def data(self, config: Node) -> tuple[Dataset, Preprocessing]:
+        """As ``build_data``.
+
+        Args:
+            config: the resolved config of a run.
+        """
+        key = repr((config["data"], config["plugins"]))
+        if key not in self._made:
+            self._made[key] = build_data(config)
+        return self._made[key]
+
+    def splits(
+        self, dataset: Dataset, preprocessing: Preprocessing, readout: Readout
+    ) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """The rows as the model sees them.
+
+        Args:
+            dataset: as ``data`` gives it.
+            preprocessing: likewise.
+            readout: knows how the loss wants the target.
+
+        Returns:
+            Inputs and target by split.
+        """
+        key = (id(dataset), repr(sorted(vars(readout).items(), key=lambda item: item[0])))
+        if key not in self._encoded:
+            self._encoded[key] = {
+                split: (preprocessing.inputs(rows.inputs), readout.encode(rows.target))
+                for split, rows in dataset.splits.items()
+            }
+        return self._encoded[key]
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
+        if id(dataset) not in self._fingerprints:
+            self._fingerprints[id(dataset)] = fingerprint(dataset)
+        return self._fingerprints[id(dataset)]
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
+    digest = hashlib.sha256()
+    for name, split in dataset.splits.items():
+        for tensor in (split.inputs, split.target):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def build_data(config: Node) -> tuple[Dataset, Preprocessing]:
+    """The data set and its preprocessing.
+
+    Args:
+        config: the resolved config of a run.
+
+    Returns:
+        The rows as the user knows them, and what is done to them.
+
+    Raises:
+        ConfigError: for data that cannot be had.
+    """
+    node, own = split_node("data", config)
+    dataset = call(node, ALLOWED["data"], "data", config["plugins"])
+    if not isinstance(dataset, Dataset):
+        raise ConfigError(f"data: {node['_target_']} gave no Dataset but {type(dataset).__name__}")
+    dataset = with_fold(dataset, own.get("folds"), own.get("fold", 0), node.get("seed", 0))
+    return dataset, Preprocessing.fit(
+        dataset,
+        own.get("expand", []),
+        own.get("input_scale", 1.0),
+        own.get("standardize", False),
+        own.get("standardize_target", False),
+    )
