@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from operator import mul
 from typing import Any, final
 
 import torch
@@ -112,6 +113,9 @@ class EpochRecord:
             losses: what ``losses`` gave. Non-finite ones are left out: only steps that the fp16 scaler skipped have
                 them, since anything else has ended the run.
         """
+        assert len(losses) == len(self._sizes), (len(losses), len(self._sizes))
+        if losses and all(map(math.isfinite, losses)):
+            return math.fsum(map(mul, losses, self._sizes)) / sum(self._sizes)
         finite = [(loss, size) for loss, size in zip(losses, self._sizes, strict=True) if math.isfinite(loss)]
         num_rows = sum(size for _, size in finite)
         return math.fsum(loss * size for loss, size in finite) / num_rows if num_rows else math.nan

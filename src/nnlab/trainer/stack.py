@@ -255,7 +255,7 @@ class Stack:
         for fitting in fittings:
             row = self._row_of[id(fitting)]
             self._record.give_losses(row, fitting.record)
-            if finite[row] and all(map(math.isfinite, fitting.record.losses())):
+            if finite[row] and self._record.is_finite(row):
                 well.append(fitting)
             else:
                 self._go_back(row)

@@ -26,6 +26,7 @@ class StackRecord:
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
         self._by_row: list[list[float]] = []
+        self._finite: list[bool] = []
         self._given: dict[int, int] = {}
         self._given_outputs: dict[int, int] = {}
 
@@ -55,12 +56,21 @@ class StackRecord:
             row: the run's.
             record: its record.
         """
-        if self._losses and (not self._by_row or len(self._by_row[0]) != len(self._losses)):
-            self._by_row = torch.stack(self._losses, dim=1).tolist()
+        self._read()
         first = self._given.get(row, 0)
         self._given[row] = len(self._losses)
         if first < len(self._losses):
             record.add_read(self._by_row[row][first:], self.sizes[first:])
+
+    def is_finite(self, row: int) -> bool:
+        """Whether all losses of a run are finite; waits for the device, once for the same steps."""
+        self._read()
+        return not self._finite or self._finite[row]
+
+    def _read(self) -> None:
+        if self._losses and (not self._by_row or len(self._by_row[0]) != len(self._losses)):
+            losses = torch.stack(self._losses, dim=1)
+            self._by_row, self._finite = losses.tolist(), losses.isfinite().all(dim=1).tolist()
 
     def give_outputs(self, row: int, record: EpochRecord) -> None:
         """Tell a run's own record the outputs and targets that it does not have yet."""
