@@ -84,7 +84,9 @@ def test_run_json_is_the_resolved_config_and_everything_chosen(work):
     assert record["config"]["data"]["seed"] == 3
     assert record["overrides"] == ["trainer.max_steps=2", "seed=3", "data.seed=${seed}", "optim=sgd"]
     assert "${" not in json.dumps(record["config"])
-    assert record["choices"].keys() == {"device", "threads", "engine", "compile", "stack_width"}
+    assert record["choices"].keys() == {
+        "device", "threads", "machine", "engine", "engine_reason", "compile", "stack_width",
+    }  # fmt: skip
     assert record["options"]["optim"] == "sgd"
     assert record["versions"]["torch"] == torch.__version__
     assert re.fullmatch("[0-9a-f]{64}", record["data_fingerprint"])

@@ -79,8 +79,8 @@ def trainer(
     return Trainer(
         made, make_loss(), own, schedule=make_schedule() if make_schedule else None,
         callbacks=make_callbacks() if make_callbacks else (), metrics=metrics_of(metrics) if metrics else (),
-        seed=seed, precision=precision, device="cpu", threads=1,
-        **({"batch_size": 13, "max_epochs": 3} | settings),
+        seed=seed, precision=precision, device="cpu",
+        **({"batch_size": 13, "max_epochs": 3, "threads": 1} | settings),
     )  # fmt: skip
 
 

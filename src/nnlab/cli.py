@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnlab import collector
 from nnlab.config import ConfigError
 from nnlab.words import counted
 
@@ -20,9 +21,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    if argv is None:
-        _print_whatever_the_terminal_can()
-    words = list(sys.argv[1:] if argv is None else argv)
+    if argv is not None:
+        return _main(list(argv))
+    collector.claim_process()
+    _print_whatever_the_terminal_can()
+    try:
+        return _main(sys.argv[1:])
+    finally:
+        collector.keep()
+
+
+def _main(words: list[str]) -> int:
     if "COMP_LINE" in os.environ and words[:2] == ["--complete", "bash"]:
         from nnlab import completion
 
@@ -112,7 +121,8 @@ def _train(words: list[str]) -> int:
 
         print(train_page(arguments.config_dirs))
         return 0
-    from nnlab.command import train
+    with collector.resting():
+        from nnlab.command import train
 
     return train(arguments)
 
@@ -140,7 +150,8 @@ def _show(what: str) -> Callable[[list[str]], int]:
         if "--help" in arguments.flags:
             print(SHOW_USAGE[what])
             return 0
-        from nnlab.command import resolved_config
+        with collector.resting():
+            from nnlab.command import resolved_config
 
         text, code = _page(what, *resolved_config(arguments))
         print(text)
@@ -152,11 +163,13 @@ def _show(what: str) -> Callable[[list[str]], int]:
 def _page(what: str, config: dict[str, Any], choices: dict[str, Any]) -> tuple[str, int]:
     """What a verb prints, and its exit code."""
     if what == "gradcheck":
-        from nnlab.gradcheck import gradcheck
+        with collector.resting():
+            from nnlab.gradcheck import gradcheck
 
         comparison = gradcheck(config, choices)
         return comparison.text, 0 if comparison.agrees else 1
-    from nnlab import show as pages
+    with collector.resting():
+        from nnlab import show as pages
 
     return pages.data_page(config, choices) if what == "data" else pages.model_page(config), 0
 
@@ -169,7 +182,8 @@ def _graph(words: list[str]) -> int:
     if "--help" in arguments.flags:
         print(SHOW_USAGE["graph"])
         return 0
-    from nnlab.graph_page import graph
+    with collector.resting():
+        from nnlab.graph_page import graph
 
     print(graph(arguments))
     return 0
@@ -183,7 +197,8 @@ def _resume(words: list[str]) -> int:
         print(RUN_USAGE["resume"])
         return 0
     typed = split_run_words("resume", words, {})
-    from nnlab.resume_command import resume
+    with collector.resting():
+        from nnlab.resume_command import resume
 
     return resume(typed.folder, typed.overrides)
 
@@ -216,7 +231,8 @@ def _compare(words: list[str]) -> int:
     if {"--help", "-h"} & set(words):
         print(REPORT_USAGE["compare"])
         return 0
-    from nnlab.report.compare import parse, run
+    with collector.resting():
+        from nnlab.report.compare import parse, run
 
     text, notes, code = run(parse(words), ["compare", *words])
     print(text)
@@ -247,7 +263,8 @@ def _evaluate(words: list[str]) -> int:
         return 0
     known = {"--split": ("train", "valid", "test"), "--checkpoint": ("best", "last"), "--json": ()}
     typed = split_run_words("evaluate", words, known)
-    from nnlab.evaluate import evaluate
+    with collector.resting():
+        from nnlab.evaluate import evaluate
 
     checkpoint: Any = typed.flags.get("--checkpoint", "best")
     found = evaluate(typed.folder, typed.flags.get("--split"), checkpoint, typed.overrides)
@@ -272,7 +289,8 @@ def _predict(words: list[str]) -> int:
     missing += [f"{flag} is missing: a file, or - to print" for flag in ("--output",) if flag not in typed.flags]
     if missing:
         raise ConfigError(*missing)
-    from nnlab.predict import predict
+    with collector.resting():
+        from nnlab.predict import predict
 
     given, output = typed.flags["--input"], typed.flags["--output"]
     checkpoint: Any = typed.flags.get("--checkpoint", "best")
@@ -294,7 +312,8 @@ def _export(words: list[str]) -> int:
     typed = split_run_words("export", words, known)
     if "--format" not in typed.flags:
         raise ConfigError("--format is missing: onnx or torch_export")
-    from nnlab.export import export
+    with collector.resting():
+        from nnlab.export import export
 
     output = Path(typed.flags["--output"]) if "--output" in typed.flags else None
     form: Any = typed.flags["--format"]
@@ -323,6 +342,22 @@ def _dashboard(words: list[str]) -> int:
     return code
 
 
+def _tune(words: list[str]) -> int:
+    from nnlab.help import TUNE_USAGE
+
+    if {"--help", "-h"} & set(words):
+        print(TUNE_USAGE)
+        return 0
+    unknown = [word for word in words if word != "--forget"]
+    if unknown:
+        raise ConfigError(f"expected --forget or nothing, found {' '.join(unknown)}")
+    with collector.resting():
+        from nnlab.tune import tune
+
+    tune("--forget" in words, lambda line: print(line, flush=True))
+    return 0
+
+
 _VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "list": _list,
@@ -338,4 +373,5 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "compare": _compare,
     "dashboard": _dashboard,
     "resume": _resume,
+    "tune": _tune,
 }

@@ -46,12 +46,14 @@ def header_lines(member: Member) -> dict[str, str]:
     inputs = counted(len(dataset.input_names), "input")
     outputs = f"{len(dataset.class_names)} classes" if dataset.class_names else ", ".join(dataset.target_names)
     threads = f", {counted(trainer.threads, 'thread')}" if trainer.device.type == "cpu" else ""
+    is_compiled = trainer.engine is not None and trainer.engine.engine.name == "native"
+    how = f"{member.config['trainer']['precision']}{', compiled steps' * is_compiled}"
     return {
         "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}{folds and f'; {folds}'}",
         "model": describe_model(trainer.model),
         "loss": f"{_title(trainer.loss)}{_penalties(member.config)}; best epoch by {_monitor(member)}",
         "optimizer": f"{type(trainer.optimizer).__name__}, {_lr(member.config)}, schedule {member.choices['schedule']}",
-        "device": f"{trainer.device}{threads}, {member.config['trainer']['precision']}",
+        "device": f"{trainer.device}{threads}, {how}",
         "folder": str(member.folder),
     }
 

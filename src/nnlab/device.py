@@ -3,20 +3,17 @@
 import ctypes
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 import torch
+
+from nnlab.machine import machine
 
 # MKL chooses among kernels by where in memory a matrix lies, and they round differently: a run's bits would depend on
 # its place in a stack. This asks for one kernel, at no measurable cost. MKL reads it at its first product; what the
 # user has set stays. (oneAPI MKL Developer Guide, "Obtaining Numerically Reproducible Results".)
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-
-#: multiply-adds of a layer that pay for one thread. 2-100-100-3 gains 1.6 times from a second one at batch 1,000
-#: (10 million) and nothing at batch 100; 1-100-1 at batch 1,000 gains 5 %, and loses a hundredfold when another program
-#: wants the core that the second thread waits on.
-MULTIPLY_ADDS_PER_THREAD = 2_000_000
-
 
 def resolve_device(name: str) -> torch.device:
     """The device that a name stands for.
@@ -54,7 +51,7 @@ def num_cores() -> int:
     return min(own_cores(), int(wanted)) if wanted.isdecimal() and int(wanted) > 0 else own_cores()
 
 
-def choose_threads(device: torch.device, batch_size: int, shapes: list[tuple[int, int]]) -> int:
+def choose_threads(device: torch.device, batch_size: int, shapes: Sequence[tuple[int, int]]) -> int:
     """CPU threads for one run: more only where a layer is large enough to pay for them.
 
     Args:
@@ -68,7 +65,22 @@ def choose_threads(device: torch.device, batch_size: int, shapes: list[tuple[int
     if device.type != "cpu" or not shapes:
         return 1
     multiply_adds = max(batch_size * inputs * outputs for inputs, outputs in shapes)
-    return max(1, min(num_cores(), multiply_adds // MULTIPLY_ADDS_PER_THREAD))
+    return max(1, min(num_cores(), multiply_adds // machine().multiply_adds_per_thread))
+
+
+def choose_native_threads(batch_size: int, shapes: Sequence[tuple[int, int]]) -> int:
+    """As ``choose_threads``, for compiled steps, whose threads meet at less cost.
+
+    Args:
+        batch_size: rows of an update.
+        shapes: (inputs, outputs) of each linear layer.
+    """
+    return max(1, min(num_cores(), native_work(batch_size, shapes) // machine().native_work_per_thread))
+
+
+def native_work(batch_size: int, shapes: Sequence[tuple[int, int]]) -> int:
+    """Multiply-adds of a step's products, forward and back, and ten for each activation."""
+    return batch_size * sum(3 * inputs * outputs + 10 * outputs for inputs, outputs in shapes)
 
 
 #: glibc's mallopt: parameter and value

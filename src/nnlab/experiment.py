@@ -9,7 +9,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nnlab import collector
 from nnlab.build import Built, build
 from nnlab.data.dataset import Dataset
 from nnlab.durable import write_atomic
 from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, FolderError, write_json
+from nnlab.machine import machine
 from nnlab.manifest import MANIFEST_FILE
 from nnlab.pointer import CHECKPOINTS, read_pointer
 from nnlab.rows import Rows
@@ -122,12 +124,20 @@ def prepare(
     built = build(config, choices, folder, name, shared)
     member = assemble(config, choices, overrides, folder, name, built, shared)
     member.stack_width = stack_width
+    if stack_width == 1:
+        _choose_engine(member)
     built.trainer.sinks.is_brief = stack_width > 1
     write_json(folder / PREPROCESSING_FILE, built.preprocessing.to_json())
     # Last: a folder with a run.json holds all that a resume needs.
     write_json(folder / RUN_FILE, _run_record(member, shared))
     built.trainer.sinks.manifest(final=False)
     return member
+
+
+def _choose_engine(member: Member) -> None:
+    # What does not fit is refused when the training begins.
+    with suppress(ValueError):
+        member.built.trainer.choose_engine(member.splits["train"])
 
 
 def _sweep_start(folder: Path) -> None:
@@ -301,7 +311,8 @@ def _draw(member: Member, fitted: FitResult) -> None:
             np.savez(payload, **arrays)  # type: ignore[arg-type]
             write_atomic(member.folder / "arrays" / f"{name}.npz", payload.getvalue())
         if sinks.has_figures:
-            from nnlab.run_figures import draw_figures, draw_films  # matplotlib takes half a second
+            with collector.resting():  # matplotlib takes half a second
+                from nnlab.run_figures import draw_figures, draw_films
 
             draw_figures(member.name, member.arrays, fitted.history, sinks.draw)
             draw_films(member.folder, member.name, member.arrays)
@@ -347,7 +358,6 @@ def _failed_content(member: Member) -> dict[str, Any]:
 
 
 def _run_record(member: Member, shared: Rows) -> dict[str, Any]:
-    trainer = member.built.trainer
     return {
         "schema_version": SCHEMA_VERSION,
         "name": member.name,
@@ -359,16 +369,28 @@ def _run_record(member: Member, shared: Rows) -> dict[str, Any]:
         "data": _columns(member.built.dataset),
         "data_fingerprint": shared.fingerprint(member.built.dataset),
         "plugins": list(member.config["plugins"]),
-        "choices": {
-            "device": str(trainer.device),
-            "threads": trainer.threads,
-            "engine": "eager" if member.stack_width == 1 else "stack",
-            "compile": "off",
-            "stack_width": member.stack_width,
-        },
+        "choices": _choices(member),
         "versions": {"python": platform.python_version()} | _versions(),
         "git_commit": _git_commit(),
         "history": [],
+    }
+
+
+def _choices(member: Member) -> dict[str, Any]:
+    """What nnlab has chosen itself."""
+    trainer, choice = member.built.trainer, member.built.trainer.engine
+    if member.stack_width > 1:
+        engine, reason = "stack", f"one of {member.stack_width} that fit together"
+    else:
+        engine, reason = (choice.engine.name, choice.reason) if choice is not None else ("none", "it cannot begin")
+    return {
+        "device": str(trainer.device),
+        "threads": trainer.threads,
+        "machine": machine().digest,
+        "engine": engine,
+        "engine_reason": reason,
+        "compile": "step" if engine == "native" else "off",
+        "stack_width": member.stack_width,
     }
 
 

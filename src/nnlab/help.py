@@ -21,6 +21,7 @@ VERBS = {
     "export": "a trained run as an ONNX or torch.export file, checked against it",
     "compare": "which runs are better, and how sure that is: table, figures, a page",
     "dashboard": "TensorBoard on 127.0.0.1",
+    "tune": "measure this machine once: the rules about threads and engines then fit it",
 }
 
 #: what a group is that is not nnlab's
@@ -64,6 +65,17 @@ outputs/<name>/graph/<date>_<time>/.
 
   nnlab graph data=iris model.width=8 model.norm=batch""",
 }
+TUNE_USAGE = """usage: nnlab tune [--forget]
+
+Measures in about a minute from which size of a layer on more threads are faster, with torch's own operations and with
+compiled steps, and what a compiled step saves, and keeps the numbers in your cache folder (NNLAB_CACHE, or nnlab in
+~/.cache). The rules of `nnlab train` go by them from then on; without them they go by numbers measured elsewhere. A
+run records the hash of those that it went by, and is resumed as it was begun. Let nothing else run meanwhile.
+
+  --forget                   go by the defaults again
+
+  nnlab tune"""
+
 REPORT_USAGE = {
     "inspect": """usage: nnlab inspect RUN_DIR [--json]
 

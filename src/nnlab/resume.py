@@ -272,6 +272,8 @@ def _build(record: RunRecord, config: Mapping[str, Any], plugins: Sequence[str])
         _check_model_size(record, config)
         # What nnlab chose itself the first time is chosen again, whatever this machine would say.
         trainer = {**config["trainer"], "threads": record.threads}
+        if trainer.get("compile", "auto") == "auto":
+            trainer["compile"] = record.compile
         as_chosen = {**config, "trainer": trainer, "device": record.device}
         return build(as_chosen, record.options, record.folder, printable(record.name))
 

@@ -50,6 +50,7 @@ class RunRecord:
         plugins: the packages that were granted when it was trained; to be shown, never to be taken.
         device: what it was trained on, such as ``cpu`` or ``cuda:0``.
         threads: CPU threads that it was trained with.
+        compile: how its steps were done, ``off`` or ``step``.
         stack_width: runs that it was trained together with, itself included.
         fingerprint: SHA-256 of its data.
     """
@@ -62,6 +63,7 @@ class RunRecord:
     plugins: tuple[str, ...]
     device: str
     threads: int
+    compile: str
     stack_width: int
     fingerprint: str
 
@@ -94,9 +96,17 @@ def read_record(folder: Path) -> RunRecord:
         plugins=found.names("plugins", 0),
         device=found.text("choices.device"),
         threads=found.number("choices.threads", 1),
+        compile=_compile(found),
         stack_width=found.number("choices.stack_width", 1),
         fingerprint=found.text("data_fingerprint"),
     )
+
+
+def _compile(found: "_Reader") -> str:
+    chosen = found.text("choices.compile")
+    if chosen not in ("off", "step"):
+        raise found.error("choices.compile", "off or step", chosen)
+    return chosen
 
 
 def shown(value: Any) -> str:

@@ -70,8 +70,10 @@ def test_run_json_is_that_of_a_lone_run_but_for_the_stack(trained):
         assert found.pop("overrides") == [*WORDS, *values]
         assert expected.pop("overrides") == [*WORDS, *values, f"hydra.run.dir=alone/{alone.name}"]
         assert found["choices"].pop("engine") == "stack"
+        assert found["choices"].pop("engine_reason") == f"one of {len(MEMBERS)} that fit together"
         assert found["choices"].pop("stack_width") == len(MEMBERS)
         assert (expected["choices"].pop("engine"), expected["choices"].pop("stack_width")) == ("eager", 1)
+        assert "less than" in expected["choices"].pop("engine_reason")
         del found["created"], expected["created"]
         assert found == expected
         assert list(found) == list(expected)

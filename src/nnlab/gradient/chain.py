@@ -280,7 +280,7 @@ def rules_for(model: nn.Module) -> tuple[list[Rule], list[str]]:
     """
     rules: list[Rule] = []
     without = []
-    for name, layer in _layers(model):
+    for name, layer in layers_of(model):
         rule = _rule_for(layer)
         if rule is None:
             without.append(f"{type(layer).__name__}{f' ({name})' if name else ''}")
@@ -289,7 +289,7 @@ def rules_for(model: nn.Module) -> tuple[list[Rule], list[str]]:
     return rules, without
 
 
-def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+def layers_of(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The layers in sequence; a module that is no sequence is one layer, whatever is in it."""
     is_sequence = isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
     if not is_sequence:
@@ -298,7 +298,7 @@ def _layers(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]
     # Not named_children, which leaves out a layer that has several places, as a shared activation has.
     for child_name, child in module._modules.items():
         assert child is not None
-        yield from _layers(child, f"{name}.{child_name}".lstrip("."))
+        yield from layers_of(child, f"{name}.{child_name}".lstrip("."))
 
 
 def _rule_for(layer: nn.Module) -> Rule | None:

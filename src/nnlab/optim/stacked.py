@@ -17,7 +17,7 @@ from nnlab.optim.stacked_rmsprop import StackedRMSprop
 from nnlab.optim.stacked_rprop import StackedRprop
 from nnlab.optim.stacked_sgd import StackedSGD
 
-__all__ = ["FORMS", "StackedUpdate", "stacked_update", "stacking_key"]
+__all__ = ["FORMS", "StackedUpdate", "stacked_update", "stacking_key", "stacking_problem"]
 
 #: torch's class -> its stacked form
 FORMS: Mapping[type[torch.optim.Optimizer], type[StackedUpdate]] = {
@@ -41,15 +41,36 @@ def stacking_key(optimizer: torch.optim.Optimizer) -> tuple[Hashable, ...] | Non
         optimizer: over all the parameters of a model.
 
     Returns:
-        The class and the settings that decide which operations an update consists of; None for an optimizer without a
-        stacked form: of another class, with hooks or tensors among its settings, with groups that differ in more than
-        a weight decay or none, or over parameters that it does not all update alike.
+        The class and the settings that decide which operations an update consists of; None for an optimizer that has
+        a ``stacking_problem``.
     """
-    form = FORMS.get(type(optimizer))
-    if form is None or _is_altered(optimizer) or not _has_plain_groups(optimizer) or not _is_even(optimizer, form):
+    if stacking_problem(optimizer) is not None:
         return None
     group = optimizer.param_groups[0]
-    return (type(optimizer), bool(group.get("fused")), *(bool(group[flag]) for flag in form.flags))
+    return (
+        type(optimizer),
+        bool(group.get("fused")),
+        *(bool(group[flag]) for flag in FORMS[type(optimizer)].flags),
+    )
+
+
+def stacking_problem(optimizer: torch.optim.Optimizer) -> str | None:
+    """Why an optimizer has no stacked form, in words; None if it has one.
+
+    Args:
+        optimizer: over all the parameters of a model.
+    """
+    kind = type(optimizer)
+    form = FORMS.get(kind)
+    if form is None:
+        return f"{kind.__name__} is none of {', '.join(sorted(known.__name__ for known in FORMS))}"
+    if _is_altered(optimizer):
+        return f"{kind.__name__} has hooks or a step of its own"
+    if not _has_plain_groups(optimizer):
+        return f"{kind.__name__} has tensors among its settings, or groups that differ in more than decay or none"
+    if not _is_even(optimizer, form):
+        return f"{kind.__name__} does not update all parameters alike (frozen, sparse, of two types, at other steps)"
+    return None
 
 
 def stacked_update(

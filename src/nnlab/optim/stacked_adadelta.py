@@ -20,8 +20,7 @@ class StackedAdadelta(StackedUpdate):
         """As the base class says."""
         return {"square_avg": 0.0, "acc_delta": 0.0}
 
-    def _read_settings(self) -> None:
-        self._decay = self._read_decay()
+    def _prepare(self) -> None:
         rho = self._setting("rho")
         self._eps = self._column(self._setting("eps"))
         self._room, self._change = self._scratch(), self._scratch()

@@ -22,8 +22,9 @@ class StackedAdagrad(StackedUpdate):
         return {"sum": group["initial_accumulator_value"]}
 
     def _read_settings(self) -> None:
-        self._decay = self._read_decay()
         self._rate_decay = self._setting("lr_decay")
+
+    def _prepare(self) -> None:
         self._eps = self._column(self._setting("eps"))
         self._room = self._scratch()
 

@@ -20,8 +20,9 @@ class StackedAdamax(StackedUpdate):
         return {"exp_avg": 0.0, "exp_inf": 0.0}
 
     def _read_settings(self) -> None:
-        self._decay = self._read_decay()
         self._beta1 = self._setting("betas", 0)
+
+    def _prepare(self) -> None:
         self._added = self._column(1 - self._beta1)
         self._kept = self._column(self._setting("betas", 1))
         self._eps = self._column(self._setting("eps"))

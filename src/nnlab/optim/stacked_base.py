@@ -43,6 +43,7 @@ class StackedUpdate(ABC):
         self._like = weights.new_empty(0)
         self._size = sum(parameter.numel() for parameter in self._parameters[0])
         self._is_maximized = self._flag("maximize")
+        self._decay = StackedDecay(optimizers)
         buffers = [self.buffers(optimizer.param_groups[0]) for optimizer in optimizers]
         self._state = StackedState(optimizers, parameters, weights, self.counts if buffers[0] else {}, buffers)
         #: steps behind each row, int64 [R]; 1 stands for a row that has begun where torch keeps no count (SGD). Set it
@@ -51,6 +52,7 @@ class StackedUpdate(ABC):
         self._coefficients: list[tuple[Tensor, ...]] = []
         self._counts: dict[str, tuple[Tensor, ...]] = {}
         self._next = 0
+        self._is_prepared = False
         self._read_settings()
 
     @staticmethod
@@ -65,9 +67,12 @@ class StackedUpdate(ABC):
             Torch's name -> the value before the first step.
         """
 
+    def _read_settings(self) -> None:  # noqa: B027
+        """Read from the optimizers' settings what ``_plan`` needs."""
+
     @abstractmethod
-    def _read_settings(self) -> None:
-        """Derive from the optimizers' settings what stays the same for all steps."""
+    def _prepare(self) -> None:
+        """Make the tensors that ``_update`` needs and that stay the same for all steps."""
 
     @abstractmethod
     def _plan(self, rates: np.ndarray, steps: np.ndarray) -> list[np.ndarray]:
@@ -95,23 +100,45 @@ class StackedUpdate(ABC):
         """What ``counts`` are after each step, [S, R]."""
         return {"step": steps}
 
+    def _look_at(self, planned: np.ndarray) -> None:  # noqa: B027
+        """See what ``_update`` has to know of its plan on the host.
+
+        Args:
+            planned: as from ``plan``.
+        """
+
+    def plan(self, rates: np.ndarray) -> np.ndarray:
+        """What the next steps depend on besides weights, gradient and ``tensors()``.
+
+        Args:
+            rates: the learning rate of each row in each of the next S steps, float64 [S, R].
+
+        Returns:
+            The C coefficients of each step, float64 [S, C, R].
+        """
+        assert rates.shape[1] == len(self._optimizers), (rates.shape, len(self._optimizers))
+        # A row whose rate is no number any more is its own affair, as it is with Python's floats.
+        with np.errstate(all="ignore"):
+            planned = self._plan(rates, self._steps_ahead(len(rates)))
+        return np.stack(planned, axis=1) if planned else np.empty((len(rates), 0, rates.shape[1]))
+
     def plan_rates(self, rates: np.ndarray) -> None:
         """Prepare the next steps.
 
         Args:
             rates: the learning rate of each row in each of the next S steps, float64 [S, R].
         """
-        assert rates.shape[1] == len(self._optimizers), (rates.shape, len(self._optimizers))
-        steps = self.num_steps + 1.0 + np.arange(len(rates))[:, None]
-        # A row whose rate is no number any more is its own affair, as it is with Python's floats.
-        with np.errstate(all="ignore"):
-            planned = self._plan(rates, steps)
-        stacked = np.stack(planned, axis=1) if planned else np.empty((len(rates), 0, rates.shape[1]))
+        if not self._is_prepared:
+            self._decay.prepare(self._parameters, self._like)
+            self._prepare()
+            self._is_prepared = True
+        planned = self.plan(rates)
+        self._look_at(planned)
         # One copy to the device for all.
-        columns = torch.from_numpy(stacked).to(self._like).flatten(0, 1).unsqueeze(-1).unbind(0)
-        width = len(planned)
+        columns = torch.from_numpy(planned).to(self._like).flatten(0, 1).unsqueeze(-1).unbind(0)
+        width = planned.shape[1]
         self._coefficients = [columns[number * width : (number + 1) * width] for number in range(len(rates))]
-        counts = self._plan_counts(steps) if self._state.counts else {}
+        counts = self._plan_counts(self._steps_ahead(len(rates))) if self._state.counts else {}
         self._counts = {
             name: torch.from_numpy(values).to(self._state.counts[name]).unsqueeze(-1).unbind(0)
             for name, values in counts.items()
@@ -137,6 +164,21 @@ class StackedUpdate(ABC):
         self._next += 1
         self.num_steps += 1
 
+    def take_over(self) -> None:
+        """Look again at what the optimizers remember, where anybody else may have changed it; plan anew afterwards."""
+        self.num_steps[:] = self._state.take_over(has_begun=self._has_begun())
+
+    def advance(self, num_steps: int) -> None:
+        """Count steps whose arithmetic was done elsewhere, in place, on ``tensors()``; plan anew afterwards.
+
+        Args:
+            num_steps: how many each row has done.
+        """
+        counts = self._plan_counts(self._steps_ahead(num_steps)) if self._state.counts and num_steps else {}
+        for name, values in counts.items():
+            self._state.counts[name].copy_(torch.from_numpy(values[-1]).unsqueeze(1))
+        self.num_steps += num_steps
+
     def mirror(self) -> None:
         """Let every optimizer's ``state`` hold what torch would: views of its row, which see all later steps too.
 
@@ -148,9 +190,18 @@ class StackedUpdate(ABC):
         """Every state tensor, with R as its first axis; always the same objects."""
         return self._state.tensors()
 
+    def buffers_of_rows(self) -> Mapping[str, Tensor]:
+        """Torch's name of each state tensor of the weights' shape -> that of all rows, shape [R, P]."""
+        return self._state.buffers
+
     def _has_begun(self) -> np.ndarray:
         begun: np.ndarray = self.num_steps > (-1 if self.starts_at_once else 0)
         return begun
+
+    def _steps_ahead(self, num_steps: int) -> np.ndarray:
+        """Numbers of the next steps in each row, from 1, float64 [S, R]."""
+        numbers: np.ndarray = self.num_steps + 1.0 + np.arange(num_steps)[:, None]
+        return numbers
 
     def _setting(self, name: str, index: int | None = None) -> np.ndarray:
         """A setting of each row, or one number of a pair such as betas; float64 [R]."""
@@ -168,6 +219,3 @@ class StackedUpdate(ABC):
     def _scratch(self) -> Tensor:
         """Room for intermediate results, shape [R, P]."""
         return self._like.new_empty(len(self._optimizers), self._size)
-
-    def _read_decay(self) -> StackedDecay:
-        return StackedDecay(self._optimizers, self._parameters, self._like)

@@ -15,22 +15,28 @@ class StackedDecay:
     A run without decay beside others that have it computes g + 0 w and 1 w, which change nothing.
 
     Args:
-        optimizers: R, with one decay each, and 0 for the parameters that are left alone.
-        parameters: of each run, in the order in which they lie in a row.
-        weights: tells data type and device.
+        optimizers: R, with one decay each, and 0 for the parameters that are left alone. Without a setting of that
+            name (Rprop) nothing decays.
     """
 
-    def __init__(
-        self,
-        optimizers: Sequence[torch.optim.Optimizer],
-        parameters: Sequence[Sequence[nn.Parameter]],
-        weights: Tensor,
-    ) -> None:
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        self._optimizers = list(optimizers)
+        decays = [[float(group.get("weight_decay", 0.0)) for group in o.param_groups] for o in optimizers]
         #: float64 [R]
-        self.values = np.array([max(float(group["weight_decay"]) for group in o.param_groups) for o in optimizers])
+        self.values = np.array([max(own) for own in decays])
         #: whether there is anything to do
         self.is_on = bool(self.values.any())
-        left_alone = [_left_alone(optimizer) for optimizer in optimizers]
+
+    def prepare(self, parameters: Sequence[Sequence[nn.Parameter]], weights: Tensor) -> None:
+        """Make the tensors that ``add_to`` and ``shrink`` need.
+
+        Args:
+            parameters: of each run, in the order in which they lie in a row.
+            weights: tells data type and device.
+        """
+        if not self.is_on:
+            return
+        left_alone = [_left_alone(optimizer) for optimizer in self._optimizers]
         self._penalty = torch.from_numpy(self.values).to(weights).unsqueeze(1)
         self._decayed: Tensor | None = None
         if any(value and row for value, row in zip(self.values, left_alone, strict=True)):

@@ -23,11 +23,12 @@ class StackedNAdam(StackedUpdate):
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
     def _read_settings(self) -> None:
-        self._decay = self._read_decay()
         self._is_decoupled = self._flag("decoupled_weight_decay")
         self._beta1, self._beta2 = self._setting("betas", 0), self._setting("betas", 1)
         self._eps = self._setting("eps")
         self._momentum_decay = self._setting("momentum_decay")
+
+    def _prepare(self) -> None:
         self._added = self._column(1 - self._beta1)
         self._room = self._scratch()
         self._squares = MeanOfSquares(self._column(self._beta2), self._column(1 - self._beta2), self._room)

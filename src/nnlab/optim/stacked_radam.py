@@ -23,14 +23,14 @@ class StackedRAdam(StackedUpdate):
         return {"exp_avg": 0.0, "exp_avg_sq": 0.0}
 
     def _read_settings(self) -> None:
-        self._decay = self._read_decay()
         self._is_decoupled = self._flag("decoupled_weight_decay")
         self._beta1, self._beta2 = self._setting("betas", 0), self._setting("betas", 1)
+
+    def _prepare(self) -> None:
         self._eps = self._column(self._setting("eps"))
         self._added = self._column(1 - self._beta1)
         self._room = self._scratch()
         self._squares = MeanOfSquares(self._column(self._beta2), self._column(1 - self._beta2), self._room)
-        self._all_rectified: list[bool] = []
 
     def _plan(self, rates: np.ndarray, steps: np.ndarray) -> list[np.ndarray]:
         rho_inf = 2 / (1 - self._beta2) - 1
@@ -41,10 +41,12 @@ class StackedRAdam(StackedUpdate):
         rho, rho_inf = np.where(is_rectified, rho, 6), np.where(is_rectified, rho_inf, 6)
         rectification = np.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
         factor = np.where(is_rectified, np.sqrt(correction) * rectification, 1)
-        self._all_rectified = is_rectified.all(axis=1).tolist()
         # Between these limits lies the root of a rectified row as it is, and of any other the number 1.
         lowest, highest = np.where(is_rectified, 0, 1), np.where(is_rectified, np.inf, 1)
         return [-rates / (1 - self._beta1**steps) * factor, lowest, highest, self._decay.shrinkage(rates)]
+
+    def _look_at(self, planned: np.ndarray) -> None:
+        self._all_rectified = (planned[:, 1] == 0).all(axis=1).tolist()
 
     def _update(self, weights: Tensor, grad: Tensor, coefficients: tuple[Tensor, ...]) -> None:
         rate, lowest, highest, shrinkage = coefficients

@@ -23,8 +23,7 @@ class StackedRMSprop(StackedUpdate):
         momentum = ["momentum_buffer"] if group["momentum"] != 0 else []
         return dict.fromkeys(["square_avg", *momentum, *(["grad_avg"] if group["centered"] else [])], 0.0)
 
-    def _read_settings(self) -> None:
-        self._decay = self._read_decay()
+    def _prepare(self) -> None:
         alpha = self._setting("alpha")
         self._added = self._column(1 - alpha)
         self._eps = self._column(self._setting("eps"))

@@ -23,7 +23,7 @@ class StackedRprop(StackedUpdate):
         """As the base class says."""
         return {"prev": 0.0, "step_size": group["lr"]}
 
-    def _read_settings(self) -> None:
+    def _prepare(self) -> None:
         self._factor_turned = self._column(self._setting("etas", 0))
         self._factor_kept = self._column(self._setting("etas", 1))
         self._smallest = self._column(self._setting("step_sizes", 0))

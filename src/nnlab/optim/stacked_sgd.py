@@ -22,12 +22,13 @@ class StackedSGD(StackedUpdate):
         return {"momentum_buffer": 0.0} if group["momentum"] != 0 else {}
 
     def _read_settings(self) -> None:
-        self._decay = self._read_decay()
         self._dampening = self._setting("dampening")
+        self._buffer = self._state.buffers.get("momentum_buffer")
+
+    def _prepare(self) -> None:
         self._is_damped = bool(self._dampening.any())
         self._is_nesterov = self._flag("nesterov")
         self._momentum = self._column(self._setting("momentum"))
-        self._buffer = self._state.buffers.get("momentum_buffer")
 
     def _plan(self, rates: np.ndarray, steps: np.ndarray) -> list[np.ndarray]:
         if self._buffer is None:

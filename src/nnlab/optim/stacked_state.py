@@ -33,6 +33,7 @@ class StackedState:
     ) -> None:
         self._optimizers = list(optimizers)
         self._parameters = [list(own) for own in parameters]
+        self._first = [[*counts.values(), *own.values()] for own in buffers]
         num_rows, size = len(self._parameters), sum(parameter.numel() for parameter in parameters[0])
         form = _form_of_counts(optimizers[0], weights)
         self.counts = {
@@ -47,8 +48,12 @@ class StackedState:
         """Every tensor, with R as its first axis."""
         return [*self.counts.values(), *self.buffers.values()]
 
-    def take_over(self) -> np.ndarray:
+    def take_over(self, has_begun: np.ndarray | None = None) -> np.ndarray:
         """Copy what torch remembers.
+
+        Args:
+            has_begun: which rows hold other values than those before the first step, bool [R]; None for none. Where
+                torch has forgotten, they get these again.
 
         Returns:
             The steps behind each row, int64 [R]; where torch keeps no count, 1 for a row that has begun.
@@ -58,10 +63,13 @@ class StackedState:
         for row, views in enumerate(self._views()):
             states = [self._optimizers[row].state.get(parameter, {}) for parameter in self._parameters[row]]
             if not names or not any(states):
+                if has_begun is not None and has_begun[row]:
+                    self._start(row)
                 continue
             for view, state in zip(views, states, strict=True):
                 for name in names:
-                    view[name].copy_(state[name])
+                    if view[name].data_ptr() != state[name].data_ptr():
+                        view[name].copy_(state[name])
             num_steps[row] = 1 if "step" not in self.counts else int(states[0]["step"])
         return num_steps
 
@@ -73,6 +81,10 @@ class StackedState:
         """
         for row, views in enumerate(self._views()):
             self._put(row, views if has_begun[row] else None)
+
+    def _start(self, row: int) -> None:
+        for tensor, first in zip(self.tensors(), self._first[row], strict=True):
+            tensor[row] = first
 
     def _put(self, row: int, states: list[dict[str, Tensor]] | None) -> None:
         if not self.counts and not self.buffers:

@@ -134,7 +134,10 @@ def _page(state: RunState) -> str:
         lines += _row("columns", _pairs(run["data"]))
     lines += _component_lines(run)
     lines += _row("seed", number(run.get("seed")))
-    lines += _row("device", _pairs(run.get("choices", {})))
+    choices = dict(run.get("choices", {}))
+    reason = choices.pop("engine_reason", None)
+    lines += _row("device", _pairs(choices))
+    lines += _row("engine", shown(f"{choices.get('engine')}: {reason}", 300)) if reason else []
     lines += _row("versions", _pairs(run.get("versions", {})))
     lines += _row("git commit", shown(run.get("git_commit") or "none recorded"))
     lines += _result_lines(state, result)

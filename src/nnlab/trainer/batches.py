@@ -55,6 +55,7 @@ class TensorBatches(Batches):
     def __init__(self, inputs: Tensor, target: Tensor, batch_size: int, shuffle: bool, seed: int) -> None:
         self.inputs = inputs
         self.target = target
+        self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
         self._epoch_inputs = torch.empty_like(inputs) if shuffle else inputs
@@ -70,11 +71,29 @@ class TensorBatches(Batches):
 
     def epoch(self, epoch: int) -> list[Batch]:
         """See ``Batches``."""
-        if self.shuffle:
-            order = epoch_order(self.seed, epoch, len(self.inputs)).to(self.inputs.device)
+        order = self.order(epoch)
+        if order is not None:
             torch.index_select(self.inputs, 0, order, out=self._epoch_inputs)
-            torch.index_select(self.target, 0, order, out=self._epoch_target)
+            self.target_in(order)
         return self.epoch_views
+
+    def order(self, epoch: int) -> Tensor | None:
+        """The numbers of the rows in the order of an epoch, int64 [N] on the device; None for the order they have.
+
+        Args:
+            epoch: its number, from 0.
+        """
+        return epoch_order(self.seed, epoch, len(self.inputs)).to(self.inputs.device) if self.shuffle else None
+
+    def target_in(self, order: Tensor | None) -> Tensor:
+        """The target in an order, [N, …], in a buffer that the next order overwrites.
+
+        Args:
+            order: from ``order``.
+        """
+        if order is None:
+            return self.target
+        return torch.index_select(self.target, 0, order, out=self._epoch_target)
 
 
 @final

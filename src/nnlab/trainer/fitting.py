@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from nnlab.callback.base import FitView
-from nnlab.trainer.batches import Batch, Batches, updates
+from nnlab.trainer.batches import Batches
 from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, floating, is_finite
+from nnlab.trainer.engine import Ahead, Engine
 from nnlab.trainer.evaluation import Evaluator, read
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
 from nnlab.trainer.plan import Cadence, Plan, Progress
@@ -19,7 +20,7 @@ from nnlab.trainer.record import EpochRecord
 from nnlab.trainer.result import FitResult, Row, scalars_of
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState, copy_of
-from nnlab.trainer.step import StepParts, train_step
+from nnlab.trainer.step import StepParts
 from nnlab.trainer.watchers import Watchers
 
 
@@ -43,6 +44,7 @@ class Fitting:
 
     Args:
         parts: what a step needs.
+        engine: does the steps.
         batches: the training rows.
         accumulate_steps: batches whose gradients make one update.
         plan: how long it runs.
@@ -58,6 +60,7 @@ class Fitting:
     """
 
     parts: StepParts
+    engine: Engine
     batches: Batches
     accumulate_steps: int
     plan: Plan
@@ -101,11 +104,22 @@ class Fitting:
         """After the model's parameters were given other memory: look there from now on."""
         self._floating = floating(self.parts.model)
         self.state.rebind()
+        self.engine.rebind()
 
     def start_epoch(self) -> None:
         """Before the first step of an epoch: remember where it starts, in case it has to be gone through again."""
         self.begin_epoch()
         self.state.remember()
+        self.engine.start_epoch(self._ahead(self.record))
+
+    def _ahead(self, record: EpochRecord | None) -> Ahead:
+        first = self.progress.step - self._epoch_began.step
+        rates = self._rates_of_epoch(self.plan.steps_per_epoch - first) if self.engine.plans_rates else []
+        return Ahead(self._epoch_began.epoch, first, rates, record)
+
+    def _rates_of_epoch(self, num_steps: int) -> list[float]:
+        rates = self.rates_ahead(num_steps)
+        return rates if isinstance(rates, list) else [rates] * num_steps
 
     def begin_epoch(self) -> None:
         """Before the first step of an epoch, where somebody else remembers the state."""
@@ -116,18 +130,42 @@ class Fitting:
         self._epoch_is_over = False
         self._remembered_at = here
 
-    def updates(self) -> Iterator[list[Batch]]:
-        """The batches of the epoch that are still to be trained on, in groups that make one update each."""
-        groups = updates(self.batches.epoch(self._epoch_began.epoch), self.accumulate_steps)
-        for _ in range(self._remembered_at.step - self._epoch_began.step):
-            self.record.pass_over(next(groups))
-        # A training that was stopped at the last of its steps has nothing left but the end of its epoch.
-        return iter(()) if self.plan.is_done(self.progress) else groups
+    def do_steps(self) -> bool:
+        """Do the next steps of the epoch under way: as many as there is nothing to be looked at between.
+
+        Returns:
+            False if there are none left, of the epoch or of all.
+        """
+        most = self._most_steps()
+        if not most:
+            return False
+        if not self.engine.plans_rates:
+            self.set_learning_rate()
+        number = self.engine.steps(most)
+        if not number:
+            return False  # a DataLoader had less than its length said
+        if self.engine.plans_rates:
+            progress = self.progress
+            self.set_rate(self._rate_at(progress.step + number - 1, progress.epoch))
+        self.count_steps(number)
+        self.watchers.step_ended(self.view, self.progress.step, self.record.last_loss)
+        return True
+
+    def _most_steps(self) -> int:
+        progress, plan = self.progress, self.plan
+        left = min(plan.steps_per_epoch - (progress.step - self._epoch_began.step), plan.num_steps - progress.step)
+        if self.watchers.watch_steps:
+            return min(left, 1)
+        before = self.cadence.steps_before(progress)
+        return left if before is None else min(left, before)
 
     def set_learning_rate(self) -> None:
         """Before a step: give the optimizer the rate that the schedule wants."""
         schedule, progress = self.state.schedule, self.progress
         self.set_rates([schedule.learning_rate(base_lr, progress.step, progress.epoch) for base_lr in self._base_lrs])
+
+    def _rate_at(self, step: int, epoch: int) -> float:
+        return self.state.schedule.learning_rate(self._base_lrs[0], step, epoch)
 
     def set_rate(self, rate: float) -> None:
         """Give every group of parameters this learning rate."""
@@ -154,11 +192,6 @@ class Fitting:
         if schedule.unit == "epoch" and progress.step >= schedule.warmup_steps:
             return schedule.learning_rate(base_lr, progress.step, progress.epoch)
         return [schedule.learning_rate(base_lr, progress.step + i, progress.epoch) for i in range(num_steps)]
-
-    def end_step(self) -> None:
-        """After a step: count it and tell whoever watches single steps."""
-        self.count_steps(1)
-        self.watchers.step_ended(self.view, self.progress.step, self.record.last_loss)
 
     def count_steps(self, number: int) -> None:
         """Count steps that were done, none of them beyond the epoch under way."""
@@ -283,6 +316,7 @@ class Fitting:
             history: the rows of ``metrics.csv`` until then.
         """
         self.state.put_back(dict(state))
+        self.engine.rebind()
         for name in ("epoch", "step", "batch"):
             setattr(self.progress, name, int(state["progress"][name]))
             setattr(self._epoch_began, name, int(state["epoch_began"][name]))
@@ -383,9 +417,11 @@ class Fitting:
         last_finite = LastFinite(self.parts.model)
         self._rates = []
         first = self._remembered_at.step - self._epoch_began.step
-        for kept, batches in zip(range(first, num_steps), self.updates(), strict=False):
+        self.engine.rebind()
+        self.engine.start_epoch(self._ahead(None))
+        for kept in range(first, num_steps):
             self.set_learning_rate()
-            train_step(self.parts, batches)
+            self.engine.steps(1)
             self.progress.step += 1
             if not last_finite.check():
                 return kept

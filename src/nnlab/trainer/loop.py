@@ -1,7 +1,6 @@
 """THE loop. Parts decide their own cadence; the loop only calls them."""
 
 from nnlab.trainer.fitting import Fitting
-from nnlab.trainer.step import train_step
 
 
 def run_loop(fitting: Fitting) -> tuple[str, str]:
@@ -13,24 +12,20 @@ def run_loop(fitting: Fitting) -> tuple[str, str]:
     Returns:
         The status (``completed``, ``early_stopped``, ``diverged``, ``interrupted``, ``preempted``) and its reason.
     """
-    plan, progress, record = fitting.plan, fitting.progress, fitting.record
     fitting.start_clock()
     if fitting.ended is not None:
         return fitting.ended
-    if plan.num_steps == 0:
+    if fitting.plan.num_steps == 0:
         fitting.evaluate_untrained()
         return "completed", "no training was asked for"
     while fitting.goes_on():
         if fitting.interrupt.received:
             return fitting.interrupted()
         fitting.start_epoch()
-        for batches in fitting.updates():
-            fitting.set_learning_rate()
-            record.add(*train_step(fitting.parts, batches), batches)
-            fitting.end_step()
+        while fitting.do_steps():
             if fitting.save_is_due() and not fitting.save():
                 return fitting.diverged()
-            if plan.is_done(progress) or fitting.interrupt.received:
+            if fitting.interrupt.received:
                 break
         if fitting.has_diverged():
             return fitting.diverged()

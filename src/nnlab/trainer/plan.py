@@ -81,6 +81,10 @@ class Cadence:
             return progress.step % self.number == 0
         return progress.batch == 0 and progress.epoch % self.number == 0
 
+    def steps_before(self, progress: Progress) -> int | None:
+        """Steps after which it can be time to save at the earliest; None where no number of steps decides that."""
+        return int(self.number) - progress.step % int(self.number) if self.unit == "step" else None
+
     def saved(self) -> None:
         """Start counting anew."""
         self._saved = self._clock()

@@ -63,10 +63,10 @@ class EpochRecord:
         self._outputs = [outputs.to(like.device) for outputs in state["outputs"]]
         self._targets = []
 
-    def pass_over(self, batches: Sequence[Batch]) -> None:
+    def pass_over(self, targets: Sequence[Tensor]) -> None:
         """Keep the targets of batches whose losses and predictions an earlier process left."""
         if self.keeps_outputs:
-            self._targets.extend(batch.target for batch in batches)
+            self._targets.extend(targets)
 
     def add(self, loss: Tensor, predictions: Sequence[Tensor], batches: Sequence[Batch]) -> None:
         """Keep what a step gave.
@@ -82,6 +82,16 @@ class EpochRecord:
         if self.keeps_outputs:
             self._outputs.extend(predictions)
             self._targets.extend(batch.target for batch in batches)
+
+    def add_steps(self, losses: Tensor, sizes: Sequence[int]) -> None:
+        """Keep what several steps gave whose outputs ``add_outputs`` is told of.
+
+        Args:
+            losses: the objective of each, on the CPU.
+            sizes: the rows of each.
+        """
+        self.last_loss = losses[-1]
+        self.add_read(losses.tolist(), sizes)
 
     def add_read(self, losses: Sequence[float], sizes: Sequence[int]) -> None:
         """Keep what several steps gave, whose outputs are somebody else's to keep.

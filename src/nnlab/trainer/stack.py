@@ -124,7 +124,7 @@ class Stack:
         for batches in self._ahead[: self._first_step]:
             for fitting in live:
                 row = self._row_of[id(fitting)]
-                fitting.record.pass_over([Batch(batch.inputs[row], batch.target[row]) for batch in batches])
+                fitting.record.pass_over([batch.target[row] for batch in batches])
         del self._ahead[: self._first_step]
         self._record = StackRecord(any(fitting.record.keeps_outputs for fitting in live))
         num_steps = len(self._ahead)

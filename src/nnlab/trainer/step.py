@@ -41,6 +41,28 @@ class StepParts:
         object.__setattr__(self, "parameters", tuple(self.model.parameters()))
 
 
+def why_only_by_torch(parts: StepParts) -> str | None:
+    """Why only torch's own operations compute these steps, whatever the layers are; None if others can.
+
+    Args:
+        parts: what a step needs.
+    """
+    if parts.precision.autocast is not None:
+        return "trainer.precision is bf16 or fp16"
+    if not parts.gradient.by_chain_rule:
+        return f"gradient={type(parts.gradient).__name__} is computed run by run"
+    updated = {id(parameter) for group in parts.optimizer.param_groups for parameter in group["params"]}
+    if not all(parameter.requires_grad and id(parameter) in updated for parameter in parts.parameters):
+        return f"{type(parts.optimizer).__name__} does not update every parameter of the model"
+    if any(_has_hooks(layer) for layer in parts.model.modules()):
+        return "there are hooks on the model or its layers"
+    return None
+
+
+def _has_hooks(layer: nn.Module) -> bool:
+    return any((layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks))
+
+
 def train_step(parts: StepParts, batches: Sequence[Batch]) -> tuple[Tensor, list[Tensor]]:
     """Update the parameters once.
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from torch import nn
-
 from nnlab.loss.base import Loss
 from nnlab.model.stacked import same_layers, settings_of
 from nnlab.optim.stacked import stacking_key
@@ -18,6 +16,7 @@ from nnlab.trainer.loop import run_loop
 from nnlab.trainer.result import FitResult
 from nnlab.trainer.resume import Found
 from nnlab.trainer.stack import Stack
+from nnlab.trainer.step import why_only_by_torch
 from nnlab.trainer.trainer import Trainer
 
 log = logging.getLogger("nnlab")
@@ -83,7 +82,7 @@ class _Together:
         for number, task in enumerate(self._tasks):
             trainer = task.trainer
             try:
-                fitting = trainer.begin(task.train, task.valid, interrupt)
+                fitting = trainer.begin(task.train, task.valid, interrupt, in_stack=task.stacked)
                 with trainer.own_randomness(fitting):
                     trainer.start(fitting, task.resume, task.found)
             except Exception as error:
@@ -192,15 +191,8 @@ def why_alone(fitting: Fitting) -> str | None:
     parts = fitting.parts
     if fitting.ended is not None or fitting.plan.num_steps == 0:
         return "no step is left to do"
-    if parts.precision.autocast is not None:
-        return "trainer.precision is bf16 or fp16"
-    if not parts.gradient.by_chain_rule:
-        return f"gradient={type(parts.gradient).__name__} is computed run by run"
-    updated = {id(parameter) for group in parts.optimizer.param_groups for parameter in group["params"]}
-    if not all(parameter.requires_grad and id(parameter) in updated for parameter in parts.parameters):
-        return f"{type(parts.optimizer).__name__} does not update every parameter of the model"
-    if any(_has_hooks(layer) for layer in parts.model.modules()):
-        return "there are hooks on the model or its layers"
+    if (reason := why_only_by_torch(parts)) is not None:
+        return reason
     if stacking_key(parts.optimizer) is None:
         return f"{type(parts.optimizer).__name__} has no stacked form"
     if not isinstance(parts.objective.loss, Loss):
@@ -210,12 +202,6 @@ def why_alone(fitting: Fitting) -> str | None:
     if fitting.watchers.watch_steps:
         return f"{', '.join(fitting.watchers.watch_steps)} looks at single steps"
     return None
-
-
-def _has_hooks(layer: nn.Module) -> bool:
-    return any(
-        (layer._forward_pre_hooks, layer._forward_hooks, layer._backward_pre_hooks, layer._backward_hooks),
-    )
 
 
 def place_of(fitting: Fitting) -> str:

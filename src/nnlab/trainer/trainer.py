@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, final
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nnlab.callback.base import Callback, FitView
-from nnlab.device import choose_threads, keep_freed_memory, resolve_device
+from nnlab.device import choose_native_threads, choose_threads, keep_freed_memory, resolve_device
 from nnlab.folder import FIGURE_FORMATS, figures_problem
 from nnlab.gradient.autograd import Autograd
 from nnlab.gradient.base import Gradient
@@ -37,6 +38,8 @@ from nnlab.trainer.batches import (
     stacked_inputs,
     tensors_of,
 )
+from nnlab.trainer.engine import Eager, Engine
+from nnlab.trainer.engine_choice import COMPILES, Choice, Compile, choose_engine
 from nnlab.trainer.evaluation import Evaluator, predict, read
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
@@ -83,6 +86,8 @@ class Trainer:
         accumulate_steps: batches whose gradients make one update.
         grad_clip_norm: the largest allowed norm of the whole gradient; None for no clipping.
         precision: ``fp32``, ``fp64``, ``bf16`` (autocast) or ``fp16`` (autocast with loss scaling; CUDA only).
+        compile: how steps are done: ``off`` by torch's own operations; ``step`` by the C library, whole steps and many
+            in a call (CPU; refused where it has no form for a part); ``auto`` by what is faster.
         threads: CPU threads; None chooses by a rule on shapes and cores.
         deterministic: whether torch must refuse operations that do not repeat exactly.
         checkpoint_every: how often to save: ``50`` (steps), ``30s`` or ``2ep``.
@@ -130,6 +135,7 @@ class Trainer:
         accumulate_steps: int = 1,
         grad_clip_norm: float | None = None,
         precision: PrecisionName = "fp32",
+        compile: Compile = "auto",
         threads: int | None = None,
         deterministic: bool = False,
         checkpoint_every: str | int = "30s",
@@ -149,6 +155,8 @@ class Trainer:
         possible = [f"{split}/{name}" for split in ("train", "valid") for name in ("loss", *(m.name for m in metrics))]
         if monitor not in possible:
             problems.append(f"trainer.monitor: expected one of {', '.join(possible)}, found {monitor!r}")
+        if compile not in COMPILES:
+            problems.append(f"trainer.compile: expected one of {', '.join(COMPILES)}, found {compile!r}")
         if problem := figures_problem(figures):
             problems.append(f"figures: {problem}")
         if problems:
@@ -173,6 +181,9 @@ class Trainer:
         self.monitor = monitor
         self.accumulate_steps = accumulate_steps
         self.grad_clip_norm = grad_clip_norm
+        self.compile: Compile = compile
+        #: how steps are done and why, once ``begin`` or ``plan`` has chosen
+        self.engine: Choice | None = None
         self.deterministic = deterministic
         self.cadence = Cadence(checkpoint_every)
         self.overfit_batches = overfit_batches
@@ -180,12 +191,14 @@ class Trainer:
         self.hyperparameters = hyperparameters or {}
         self.notes: list[str] = []
         self.sinks = Sinks(folder, loggers, self.notes, name, figures)
+        self._own_threads = threads
         self.threads = threads or choose_threads(self.device, batch_size, _linear_shapes(model))
         weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
         self.objective = Objective(loss, penalty or Penalty(), weights)
         self.gradient.check(self.model, self.objective, self.precision, batch_size)
         self.evaluator = Evaluator(loss, self.metrics, readout or Readout.of_loss(loss))
         self.has_started = False
+        self._train_batches: Batches | None = None
         self._fitting_now: Fitting | None = None
         self._best_state: dict[str, Tensor] | None = None
         self._held: Which = "last"
@@ -224,13 +237,37 @@ class Trainer:
                         self.close()
         return fitting.result(status, reason)
 
-    def begin(self, train: Data, valid: Data | None, interrupt: Interrupt) -> Fitting:
+    def choose_engine(self, train: Data) -> Choice:
+        """Decide how the steps of a training are going to be done; ``fit`` with the same data keeps to it.
+
+        Args:
+            train: as for ``fit``.
+
+        Raises:
+            ValueError: for data that do not fit the model or the settings, and if ``compile="step"`` is impossible.
+        """
+        if self.engine is None:
+            self._train_batches = batches = self._batches(train)
+            num_steps = self._plan(batches).num_steps
+            rows_of_update = self.batch_size * self.accumulate_steps
+            native_threads = self._own_threads or choose_native_threads(rows_of_update, _linear_shapes(self.model))
+            self.engine = choose_engine(
+                self.compile, self._parts, batches, self.accumulate_steps, num_steps, self.device, native_threads
+            )
+            if self.engine.engine.name == "native":
+                self.threads = native_threads
+            if self.engine.note is not None:
+                self.sinks.note(self.engine.note)
+        return self.engine
+
+    def begin(self, train: Data, valid: Data | None, interrupt: Interrupt, in_stack: bool = False) -> Fitting:
         """Put a training together, for ``start``.
 
         Args:
             train: as for ``fit``.
             valid: likewise.
             interrupt: signals that ask it to end.
+            in_stack: whether a stack is going to do its steps.
 
         Returns:
             The training, before its first step.
@@ -240,9 +277,15 @@ class Trainer:
         """
         if self._fitting_now is not None:
             raise ValueError("fit: this Trainer has been fitted; make a new Trainer, with a new optimizer, to train on")
-        batches = self._batches(train)
+        if in_stack:
+            batches = self._batches(train)
+            engine: Engine = Eager(self._parts, batches, self.accumulate_steps)
+        else:
+            engine = self.choose_engine(train).engine
+            assert self._train_batches is not None
+            batches = self._train_batches
         splits = {} if valid is None else {"valid": self._on_device(valid, "valid")}
-        self._fitting_now = self._fitting(batches, splits, interrupt)
+        self._fitting_now = self._fitting(engine, batches, splits, interrupt)
         return self._fitting_now
 
     def start(self, fitting: Fitting, resume: bool, found: Found | None = None) -> None:
@@ -382,15 +425,22 @@ class Trainer:
         if resume:
             self.sinks.manifest(final=False)  # tables were cut
 
-    def _fitting(self, batches: Batches, splits: dict[str, tuple[Tensor, Tensor]], interrupt: Interrupt) -> Fitting:
+    @cached_property
+    def _parts(self) -> StepParts:
+        # Made when training begins: until then the optimizer may be given hooks or another step.
+        return StepParts(self.model, self.objective, self.optimizer, self.gradient, self.precision, self.grad_clip_norm)
+
+    def _plan(self, batches: Batches) -> Plan:
         steps_per_epoch = -(-batches.num_batches // self.accumulate_steps)
-        plan = Plan(steps_per_epoch, self.max_epochs, self.max_steps, self.eval_every)
+        return Plan(steps_per_epoch, self.max_epochs, self.max_steps, self.eval_every)
+
+    def _fitting(
+        self, engine: Engine, batches: Batches, splits: dict[str, tuple[Tensor, Tensor]], interrupt: Interrupt
+    ) -> Fitting:
+        plan = self._plan(batches)
         self.schedule.plan(plan.num_steps, plan.num_epochs)
         generators = seed_dropout(self.model, derive(self.seed, "dropout"), self.device)
         monitor = self._choose_monitor(list(splits))
-        parts = StepParts(
-            self.model, self.objective, self.optimizer, self.gradient, self.precision, self.grad_clip_norm
-        )
         state = TrainingState(self.model, self.optimizer, self.schedule, self.precision.scaler, generators)
         view = FitView(
             model=self.model,
@@ -402,7 +452,8 @@ class Trainer:
             growing=frozenset(metric.name for metric in self.metrics if metric.greater_is_better),
         )
         return Fitting(
-            parts=parts,
+            parts=self._parts,
+            engine=engine,
             batches=batches,
             accumulate_steps=self.accumulate_steps,
             plan=plan,

@@ -1,0 +1,89 @@
+"""Which engine does the steps of a training: by rules on shapes and length, never by a stopwatch."""
+
+from typing import Literal, NamedTuple
+
+import torch
+
+from nnlab.machine import machine
+from nnlab.native import library
+from nnlab.native.program import Rows, why_not
+from nnlab.trainer.batches import Batches, TensorBatches
+from nnlab.trainer.engine import Eager, Engine, Native
+from nnlab.trainer.step import StepParts, why_only_by_torch
+
+Compile = Literal["auto", "off", "step"]
+COMPILES: tuple[Compile, ...] = ("auto", "off", "step")
+
+#: seconds that it has to save to be worth its loading. Compiling takes another one or two, once for a machine.
+LEAST_SAVED_S = 0.2
+
+
+class Choice(NamedTuple):
+    """An engine, and why it is that one.
+
+    Args:
+        engine: does the steps.
+        reason: in words, for ``run.json``.
+        note: what the user has to be told, or None.
+    """
+
+    engine: Engine
+    reason: str
+    note: str | None = None
+
+
+def choose_engine(
+    mode: Compile,
+    parts: StepParts,
+    batches: Batches,
+    accumulate_steps: int,
+    num_steps: int,
+    device: torch.device,
+    num_threads: int,
+) -> Choice:
+    """The engine for a training.
+
+    Args:
+        mode: ``off`` for torch's own operations, ``step`` for whole steps in C, ``auto`` for what is faster.
+        parts: what a step needs.
+        batches: the training rows.
+        accumulate_steps: batches whose gradients make one update.
+        num_steps: optimizer steps of the whole training.
+        device: where it computes.
+        num_threads: CPU threads.
+
+    Raises:
+        ValueError: if ``step`` is asked for and cannot be had, with the reason.
+    """
+    eager = Eager(parts, batches, accumulate_steps)
+    if mode == "off":
+        return Choice(eager, "trainer.compile=off")
+    problem = _problem(parts, batches, accumulate_steps, device)
+    saved_s = num_steps * machine().saved_us / 1e6
+    if mode == "auto" and problem is None and saved_s < LEAST_SAVED_S:
+        return Choice(eager, f"{num_steps:,} steps would save about {saved_s:.2g} s, less than {LEAST_SAVED_S} s")
+    note = None
+    if problem is None:
+        try:
+            library.load(parts.precision.dtype)
+        except library.NoCompilerError as error:
+            problem = str(error)
+            note = f"steps are done by torch's own operations, not by compiled ones: {error}"
+    if problem is None:
+        assert isinstance(batches, TensorBatches)
+        reason = "trainer.compile=step" if mode == "step" else f"{num_steps:,} steps save about {saved_s:.2g} s or more"
+        return Choice(Native(parts, batches, accumulate_steps, num_threads), reason)
+    if mode == "step":
+        raise ValueError(f"trainer.compile: step is not possible here: {problem}; use trainer.compile=auto or off")
+    return Choice(eager, problem, note)
+
+
+def _problem(parts: StepParts, batches: Batches, accumulate_steps: int, device: torch.device) -> str | None:
+    if device.type != "cpu":
+        return "whole steps are compiled for the CPU only"
+    if (reason := why_only_by_torch(parts)) is not None:
+        return reason
+    if not isinstance(batches, TensorBatches):
+        return "its rows come from a DataLoader, or are the same few in every epoch"
+    rows = Rows(batches.inputs, batches.target, batches.batch_size, accumulate_steps)
+    return why_not(parts.model, parts.objective, parts.optimizer, rows, parts.grad_clip_norm)
