@@ -30,7 +30,7 @@ CASES: dict[str, tuple[Callable[[Numbers], Numbers], float, float, float]] = {
     "expm1_of": (np.expm1, -INF, 0, 2),
     "log_of": (np.log, 0, INF, 2),
     "log1p_of": (np.log1p, -1, INF, 2),
-    "log1p_of_unit": (np.log1p, 0, 1, 2),
+    "log1p_of_unit": (np.log1p, 0, 1, 3),
     "tanh_of": (np.tanh, -INF, INF, 3),
     "logistic": (lambda x: 1 / (1 + np.exp(-x)), -INF, INF, 3),
 }

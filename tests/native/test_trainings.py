@@ -178,3 +178,15 @@ def test_eager_run_that_is_extended_stays_eager(tmp_path, monkeypatch):
     assert main(["resume", "run", "trainer.max_epochs=300"]) == 0
     last = [(tmp_path / folder / "metrics.csv").read_text().splitlines()[-1].split(",") for folder in ("whole", "run")]
     assert last[0][3:] == last[1][3:]
+
+
+class Glancing(Watching):
+    """As above, but content with fewer looks."""
+
+    every_step = False
+
+
+def test_callback_that_needs_not_every_step_lets_several_be_done():
+    glancing = Glancing()
+    trainer(compile="step", make_callbacks=lambda: [glancing], batch_size=2).fit(rows())
+    assert [step for step, *_ in glancing.seen] == [12, 24, 36]

@@ -3,7 +3,7 @@
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -68,11 +68,14 @@ class FitView:
 class Callback(ABC):  # noqa: B024 - abstract as a type; each hook has a default that does nothing
     """Watches a training and may ask it to stop. The order of callbacks never matters."""
 
+    #: whether ``on_step_end`` has to see every single step; where it is False, several may be done between two calls
+    every_step: ClassVar[bool] = True
+
     def on_fit_start(self, view: FitView) -> None:  # noqa: B027
         """Called once, before the first step."""
 
     def on_step_end(self, view: FitView, step: int, loss: Tensor) -> None:  # noqa: B027
-        """Called after every optimizer step, only if it is overridden.
+        """Called after every optimizer step, or after some where ``every_step`` is False; only if it is overridden.
 
         Args:
             view: what may be looked at.

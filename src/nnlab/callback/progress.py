@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import final
+from typing import ClassVar, final
 
 from rich.console import Console
 from rich.live import Live
@@ -24,6 +24,8 @@ class Progress(Callback):
     Args:
         console: where to draw.
     """
+
+    every_step: ClassVar[bool] = False
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -44,8 +44,8 @@ class Watchers:
 
     @property
     def watch_steps(self) -> list[str]:
-        """The names of those who look at single steps."""
-        return list(self._of_steps)
+        """The names of those who look at every single step."""
+        return [name for name, callback in self._of_steps.items() if callback.every_step]
 
     def fit_starts(self, view: FitView) -> None:
         """Before the first step.

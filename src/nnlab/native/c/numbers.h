@@ -128,7 +128,7 @@ INLINE real log1p_of(real x) {
     return log_of(u) + ((u > 0) & (u < INFINITY) ? lost : 0);
 }
 
-/* log(1 + x) for x from 0 to 1: 1 + x itself, or twice what is 1 + (x - 1) / 2. */
+/* log(1 + x) for x from 0 to 1: 1 + x itself, or twice what is 1 + (x - 1) / 2; below 3 units. */
 INLINE real log1p_of_unit(real x) {
     int is_large = x > (real)(1 / 3.0);
     return log_of_parts(is_large, is_large ? (x - 1) / 2 : x);

@@ -8,7 +8,7 @@ typedef struct {
 } Parameter;
 
 /* A linear layer, then norm, activation and dropout, each or not. */
-enum { BIAS, GAMMA, BETA, OF_UNITS };
+enum { LINEAR_BIAS, GAMMA, BETA, OF_UNITS };
 typedef struct {
     int64_t inputs, outputs;
     Parameter weight;    /* [outputs][inputs] */

@@ -85,7 +85,7 @@ static int64_t lay_out(const Program *p, Space *s) {
 static int make_space(const Program *p, Space *s) {
     s->memory = 0;
     real ***lists[] = {&s->output,      &s->rows_output,     &s->slope,            &s->normal,         &s->inverse,
-                       &s->weight_grad, &s->unit_grad[BIAS], &s->unit_grad[GAMMA], &s->unit_grad[BETA]};
+                       &s->weight_grad, &s->unit_grad[LINEAR_BIAS], &s->unit_grad[GAMMA], &s->unit_grad[BETA]};
     size_t num_lists = sizeof(lists) / sizeof(*lists), length = (size_t)p->num_layers + 1;
     s->output = calloc(num_lists * length, sizeof(real *));
     if (!s->output) return 0;
@@ -152,7 +152,7 @@ static void forward(const Program *p, Space *s, int64_t l, Rows rows, int64_t ma
     const Layer *layer = p->layers + l - 1;
     int64_t width = rows.width, from = part.first * width, n = (part.last - part.first) * width;
     product(part.first, part.last, width, layer->inputs, (Factor){layer->weight.value, layer->inputs, 1},
-            s->output[l - 1], width, s->output[l], width, layer->of_units[BIAS].value, 0);
+            s->output[l - 1], width, s->output[l], width, layer->of_units[LINEAR_BIAS].value, 0);
     normalize(p, s, l, rows, part);
     if (layer->activation.kind) activate(&layer->activation, s->output[l] + from, s->slope[l] + from, n);
     if (layer->masks) {
@@ -170,7 +170,7 @@ static void add_weight_gradient(const Program *p, Space *s, int64_t l, const rea
     product(part.first, part.last, ld, rows.number, (Factor){grad, rows.width, 1}, s->rows_output[l - 1], ld,
             s->weight_grad[l], ld, 0, adds);
     for (int64_t unit = part.first; unit < part.last; unit++) {
-        real sum = sum_of(grad + unit * rows.width, 0, rows.number), *to = s->unit_grad[BIAS][l] + unit;
+        real sum = sum_of(grad + unit * rows.width, 0, rows.number), *to = s->unit_grad[LINEAR_BIAS][l] + unit;
         *to = adds ? *to + sum : sum;
     }
 }
