@@ -23,6 +23,7 @@ from nnlab.logger.base import Logger
 from nnlab.loss.base import Loss, Penalty
 from nnlab.metric.base import Metric
 from nnlab.metric.readout import Readout
+from nnlab.optim.dynamo import put_off_dynamo
 from nnlab.optim.groups import parameter_groups, supports_fused
 from nnlab.rows import Rows
 from nnlab.seeding import seed_global
@@ -190,6 +191,7 @@ def build(
     if dataset is not None and {"loss", "metrics"} <= parts.keys():
         with problems.collected():
             check_fit(dataset.task, parts["loss"][0], parts["metrics"], config["model"], choices)
+    put_off_dynamo()
     # Stand-ins let the optimizer's and the trainer's own values be checked beside a part that was refused.
     model = parts.get("model") or nn.Linear(1, 1)
     parts["optimizer"] = torch.optim.SGD(model.parameters())

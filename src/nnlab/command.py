@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from nnlab import collector
 from nnlab.arguments import Arguments
 from nnlab.check import Command, check
 from nnlab.check.composition import Composition, chosen, in_one_line
@@ -134,7 +135,8 @@ class Session:
     """
 
     def __init__(self, command: Command, new_folder: Path | None, arguments: Arguments | None = None) -> None:
-        from nnlab.console import Terminal
+        with collector.resting():
+            from nnlab.console import Terminal
 
         self.command = command
         self.new_folder = new_folder

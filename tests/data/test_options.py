@@ -50,7 +50,7 @@ OPTIONS = {
 SEEDLESS = {"height_weight", "celsius", "inline"}
 SEEDED = sorted(set(OPTIONS) - SEEDLESS)
 WITH_TEST_ROWS = ["x_squared", "rings", "moons", "gauss", "circle", "xor", "spirals", "plane", "bumps"]
-USES_SKLEARN = ["blobs", "moons", "digits", "iris", "wine", "breast_cancer", "diabetes"]
+USES_SKLEARN = ["digits", "iris", "wine", "breast_cancer", "diabetes"]
 every_option = pytest.mark.parametrize("name", OPTIONS)
 
 

@@ -107,7 +107,10 @@ def test_startup_small_run_has_every_row() -> None:
     ended = run_bench("startup", "--rounds", "1", "--epochs-scale", "0.005")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = first_cells(ended.stdout)
-    assert rows[:6] == ["command", "nnlab --help", "nnlab list", "nnlab train", "torch alone", "train - torch"]
-    kinds = {row.partition(" (")[0] for row in rows[7:]}
+    pairs = [f"{who} {job}" for job in ("rings", "celsius") for who in ("nnlab", "by hand")]
+    assert rows[:8] == ["command", "nnlab --help", "nnlab list", *pairs, "torch alone"]
+    ratios = [f"{job} / by hand, {kind}" for job in ("rings", "celsius") for kind in ("seconds", "on cores")]
+    assert rows[8:14] == ["compared", "celsius - torch alone, seconds", *ratios]
+    kinds = {row.partition(" (")[0] for row in rows[15:]}
     maps = {"fitted_curve", "decision_map", "confusion_matrix", "predicted_vs_true"}
     assert kinds == {"learning_curves", "weights", *maps}

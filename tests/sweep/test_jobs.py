@@ -9,6 +9,7 @@ import pytest
 
 from nnlab.cli import main
 from nnlab.command import composed
+from nnlab.native.library import compiler
 from nnlab.sweep.jobs import Job, plan_jobs
 from nnlab.sweep.plan import PlannedMember
 from nnlab.sweep.widths import CUDA_BYTES, MOST_ON_CPU, Step, num_stacks
@@ -236,6 +237,42 @@ def test_widths_of_stacks_follow_what_was_measured(one, gains):
         assert 32 <= one.width <= MOST_ON_CPU
         # All that a step touches stays in a cache of 16 MiB.
         assert one.width * one.num_bytes <= 16 * 2**20
+
+
+#: a step, members of a stack, steps in an epoch -> whether compiled steps one by one are done sooner
+COMPILED = [
+    (step(32, 2, 16, 16, 3), 2, 11, True),
+    (step(32, 2, 16, 16, 3), 4, 11, False),
+    (step(32, 2, 16, 16, 3), 4, 1000, True),
+    (step(32, 2, 16, 16, 3), 64, 1000, False),
+    (step(100, 2, 100, 100, 3), 8, 100, True),
+    (step(100, 2, 100, 100, 3), 64, 100, False),
+]
+
+
+@pytest.mark.parametrize(("one", "num_members", "steps_per_epoch", "gains"), COMPILED)
+def test_few_members_of_long_epochs_are_done_sooner_by_compiled_steps(one, num_members, steps_per_epoch, gains):
+    assert one.gains_compiled(num_members, steps_per_epoch) == gains
+
+
+SOONER = "2 members alone: one by one, by compiled steps, they are done sooner than in a stack"
+STEP_WISHED = "2 members alone: trainer.compile=step: stacks are computed by torch's own operations"
+#: what is typed for both, what they were begun as -> whether they make a stack, and the line
+LONG = "data.batch_size=2 trainer.max_epochs=10000"
+TOGETHER = [
+    (LONG, {}, False, SOONER),
+    (f"{LONG} trainer.compile=off", {}, True, "2 members in 1 stack of 2"),
+    ("trainer.compile=step", {}, False, STEP_WISHED),
+    (LONG, {1: 2}, True, "2 members in 1 stack of 2"),
+]
+
+
+@pytest.mark.skipif(compiler() is None, reason="no C compiler (cc, gcc or clang)")
+@pytest.mark.parametrize(("typed", "begun", "is_stack", "line"), TOGETHER)
+def test_stack_is_left_alone_where_compiled_steps_are_sooner(typed, begun, is_stack, line, planned):
+    jobs = plan_jobs(planned(f"{typed} seed=0", f"{typed} seed=1"), (), begun, num_workers=1)
+    assert [job.is_stack for job in jobs.jobs] == ([True] if is_stack else [False, False])
+    assert jobs.lines[0] == line
 
 
 def test_width_of_the_smallest_is_that_beyond_which_nothing_is_gained():

@@ -4,10 +4,12 @@ Train and valid rows are one draw and test rows follow from the same generator, 
 Noise has a stream of its own, so a noisy set has the points of the clean one.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nnlab.data.check import check_between, check_count, check_seed
+from nnlab.data.clouds import draw_blobs, draw_moons
 from nnlab.data.dataset import Dataset, cut
 from nnlab.seeding import generator
 
@@ -147,13 +149,9 @@ def blobs(
             f"data.num_train + data.num_test: expected at most data.num_samples = {num_samples}, "
             f"found {num_train} + {num_test}"
         )
-    from sklearn.datasets import make_blobs  # here, because scikit-learn costs a second to import
-
-    rows, codes = make_blobs(
-        n_samples=num_samples, centers=centers, n_features=num_features, cluster_std=cluster_std, random_state=seed
-    )
+    rows, numbers = draw_blobs(num_samples, centers, num_features, cluster_std, np.random.RandomState(seed))
     inputs = torch.from_numpy(rows).float() + _gaussian((num_samples, 0), num_features, noise, seed)
-    codes = torch.from_numpy(codes).long()
+    codes = torch.from_numpy(numbers).long()
     splits = cut(inputs, codes.float()[:, None] if centers == 2 else codes, (num_train, num_valid, num_test))
     input_names = tuple(f"x{column}" for column in range(1, num_features + 1))
     class_names = tuple(str(code) for code in range(centers))
@@ -184,12 +182,9 @@ def moons(num_train: int, num_valid: int, num_test: int, noise: float, seed: int
     _check_sizes(num_train, num_valid, num_test)
     check_between("noise", noise, 0)
     check_seed(seed)
-    import numpy as np
-    from sklearn.datasets import make_moons  # here, because scikit-learn costs a second to import
-
     draws = (num_train + num_valid, num_test)
     order = np.random.RandomState(seed)
-    drawn = [make_moons(num_rows, noise=None, random_state=order) for num_rows in draws if num_rows]
+    drawn = [draw_moons(num_rows, order) for num_rows in draws if num_rows]
     points = torch.cat([torch.from_numpy(rows) for rows, _ in drawn]).float()
     target = torch.cat([torch.from_numpy(codes) for _, codes in drawn]).float()[:, None]
     splits = cut(points + _gaussian(draws, 2, noise, seed), target, (num_train, num_valid, num_test))

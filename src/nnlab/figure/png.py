@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+#: zlib's level: two thirds of the time of its default, 6, for files that are a twentieth larger
+COMPRESSION = 3
+
 
 def png(figure: Figure, dpi: int = 110) -> tuple[bytes, int, int]:
     """Draw a figure.
@@ -23,7 +26,7 @@ def png(figure: Figure, dpi: int = 110) -> tuple[bytes, int, int]:
     canvas = FigureCanvasAgg(figure)
     file = io.BytesIO()
     with foreign_letters():
-        canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
+        canvas.print_png(file, metadata={"Software": None}, pil_kwargs={"compress_level": COMPRESSION})  # type: ignore[no-untyped-call]
     width, height = canvas.get_width_height()
     return file.getvalue(), width, height
 

@@ -90,6 +90,8 @@ class _Probe:
     steps: int = 0
     lone_us: float = 0.0
     num_dealt: int = 0  # rows that are dealt onto folds
+    compiled: Step | None = None  # its size, where its steps are compiled if it is trained alone
+    steps_per_epoch: int = 1
 
 
 def plan_jobs(
@@ -124,6 +126,9 @@ def plan_jobs(
     jobs = Jobs()
     for group in found.groups.values():
         parts = _divided(group.places, num_stacks(len(group.places), group.width, workers))
+        if not group.has_begun and _gain_compiled(own[group.places[0]], len(group.places) / len(parts)):
+            found.reasons.setdefault(_COMPILED, []).extend(group.places)
+            continue
         jobs.jobs += [Job(tuple(part), True) for part in parts]
         sizes = sorted({len(part) for part in parts}, reverse=True)
         line = f"{counted(len(group.places), 'member')} in {counted(len(parts), 'stack')} of"
@@ -148,10 +153,12 @@ class _Group:
     Args:
         places: theirs.
         width: the most that one stack takes.
+        has_begun: whether some of it were trained in a stack already.
     """
 
     places: list[int] = field(default_factory=list)
     width: int = sys.maxsize
+    has_begun: bool = False
 
 
 @dataclass
@@ -193,13 +200,23 @@ def _sorted(
             group.places.append(place)
             # One that was begun in a stack stays in one, be it of itself alone.
             group.width = min(group.width, max(2, probe.width))
+            group.has_begun |= place in begun
     keys = [(member, _fitting_key(member.config)) for member in done]
     of_done = {f"{key} {_held_out(member.config, num_dealt.get(key, 0))}" for member, key in keys}
     for key, group in list(found.groups.items()):
+        group.has_begun |= key in of_done
         if len(group.places) == 1 and group.places[0] not in begun and key not in of_done:
             del found.groups[key]
             found.reasons.setdefault("no other one fits together with it", []).extend(group.places)
     return found
+
+
+#: why members go alone that would fit together
+_COMPILED = "one by one, by compiled steps, they are done sooner than in a stack"
+
+
+def _gain_compiled(probe: _Probe, num_members: float) -> bool:
+    return probe.compiled is not None and probe.compiled.gains_compiled(int(num_members), probe.steps_per_epoch)
 
 
 def _which(places: Sequence[int], members: Sequence[PlannedMember]) -> str:
@@ -261,7 +278,14 @@ def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows)
     )
     reason = reason or _why_not_together(fitting)
     num_dealt = sum(len(splits[name][0]) for name in ("train", "valid") if name in splits)
-    return _Probe(reason, 1 if reason else step.width, fitting.plan.num_steps, step.lone_us, num_dealt)
+    is_compiled = trainer.engine is not None and trainer.engine.engine.name == "native"
+    if is_compiled and trainer.compile == "step":
+        reason = "trainer.compile=step: stacks are computed by torch's own operations"
+    lone_us = step.compiled_us if is_compiled else step.lone_us
+    compiled = step if is_compiled else None
+    plan = fitting.plan
+    width = 1 if reason else step.width
+    return _Probe(reason, width, plan.num_steps, lone_us, num_dealt, compiled, plan.steps_per_epoch)
 
 
 def _why_not_together(fitting: Fitting) -> str | None:

@@ -9,6 +9,17 @@ OVERHEAD_US = 150.0
 #: (measured with stacks of 32 on Zen 4: 2-16-16-3 to 2-100-100-3)
 PRODUCTS_PER_US = 60_000.0
 NUMBERS_PER_US = 800.0
+#: the same of a compiled step, with the weights that it updates, and what it costs beside them
+#: (measured with 2-16-16-3 at batch 32, 3.8, 1-100-1 at 1,000, 90, and 2-100-100-3 at 1,000, 430)
+COMPILED_PRODUCTS_PER_US = 80_000.0
+COMPILED_NUMBERS_PER_US = 1_300.0
+COMPILED_WEIGHTS_PER_US = 5_000.0
+COMPILED_US = 2.0
+#: microseconds of an epoch beside its steps: its order, evaluation and row; a stack has them once
+EPOCH_US = 900.0
+#: what compiled steps one by one have to take at most, of a stack's time, for a stack to be let go of: its folders are
+#: made faster too
+LEAST_GAIN = 0.8
 #: a step whose arithmetic takes longer fills a core by itself: 2-100-100-3 gains at batch 100 (75) and loses at 1,000
 MOST_US = 120.0
 #: what the members of a stack may touch in one step, so that it stays in the last cache of a desktop or server core
@@ -49,6 +60,25 @@ class Step:
     def lone_us(self) -> float:
         """Microseconds of a step by itself, roughly."""
         return OVERHEAD_US + self.arithmetic_us
+
+    @property
+    def compiled_us(self) -> float:
+        """Microseconds of a compiled step by itself, roughly."""
+        products = 3 * self.num_rows * sum(inputs * outputs for inputs, outputs in self.shapes)
+        numbers = self.num_rows * sum(outputs for _, outputs in self.shapes)
+        arithmetic = products / COMPILED_PRODUCTS_PER_US + numbers / COMPILED_NUMBERS_PER_US
+        return COMPILED_US + (arithmetic + self.num_parameters / COMPILED_WEIGHTS_PER_US) * self.bytes_each / 4
+
+    def gains_compiled(self, num_members: int, steps_per_epoch: int) -> bool:
+        """Whether members are done sooner one by one, by compiled steps, than in a stack.
+
+        Args:
+            num_members: of the stack.
+            steps_per_epoch: optimizer steps in an epoch.
+        """
+        epoch_us = EPOCH_US / steps_per_epoch
+        stacked_us = (OVERHEAD_US + epoch_us) / num_members + self.arithmetic_us
+        return self.compiled_us + epoch_us < LEAST_GAIN * stacked_us
 
     @property
     def num_bytes(self) -> int:
