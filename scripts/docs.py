@@ -32,6 +32,7 @@ PAGES = [
     "docs/first-steps.md",
     "docs/tutorial.md",
     "docs/trainer.md",
+    "docs/speed.md",
     "docs/sweeps.md",
     "docs/comparison.md",
     "docs/reliability.md",

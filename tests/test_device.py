@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from nnlab.device import choose_threads, num_cores, resolve_device
+from nnlab.device import choose_threads, flushing_denormals, num_cores, resolve_device
 
 CPU = torch.device("cpu")
 W1, W2, W3 = [(1, 100), (100, 1)], [(64, 256), (256, 1024), (1024, 1)], [(2, 100), (100, 100), (100, 3)]
@@ -49,3 +49,15 @@ def test_unknown_device_is_refused_with_the_names(name):
 def test_absent_cuda_device_is_refused_saying_what_there_is():
     with pytest.raises(ValueError, match=r"'cuda:77' was asked for, but torch finds"):
         resolve_device("cuda:77")
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_denormals_are_flushed_for_a_while_and_treated_as_before_afterwards(before):
+    if not torch.set_flush_denormal(before):
+        pytest.skip("this processor does not flush denormals")
+    try:
+        with flushing_denormals():
+            assert (torch.tensor([1e-40]) * 1).item() == 0
+        assert ((torch.tensor([1e-40]) * 1).item() == 0) == before
+    finally:
+        torch.set_flush_denormal(False)

@@ -3,7 +3,8 @@
 import ctypes
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -14,6 +15,7 @@ from nnlab.machine import machine
 # its place in a stack. This asks for one kernel, at no measurable cost. MKL reads it at its first product; what the
 # user has set stays. (oneAPI MKL Developer Guide, "Obtaining Numerically Reproducible Results".)
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
 
 def resolve_device(name: str) -> torch.device:
     """The device that a name stands for.
@@ -81,6 +83,22 @@ def choose_native_threads(batch_size: int, shapes: Sequence[tuple[int, int]]) ->
 def native_work(batch_size: int, shapes: Sequence[tuple[int, int]]) -> int:
     """Multiply-adds of a step's products, forward and back, and ten for each activation."""
     return batch_size * sum(3 * inputs * outputs + 10 * outputs for inputs, outputs in shapes)
+
+
+@contextmanager
+def flushing_denormals() -> Iterator[None]:
+    """While it lasts, numbers too small for a leading 1 count as zero on this thread and those that it starts.
+
+    The running means of optimizers decay through them where a unit is dead, and processors take a hundred times as long
+    for each. Threads of OpenMP that are there already keep their own ways.
+    """
+    smallest = torch.tensor(1.4e-45)
+    before = bool((smallest * 1 == 0).item())
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 #: glibc's mallopt: parameter and value

@@ -9,7 +9,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nnlab import collector
 from nnlab.build import Built, build
+from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
 from nnlab.durable import write_atomic
 from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, FolderError, write_json
@@ -31,6 +32,7 @@ from nnlab.pointer import CHECKPOINTS, read_pointer
 from nnlab.rows import Rows
 from nnlab.run_arrays import Arrays, arrays_after, arrays_before
 from nnlab.trainer import FitResult
+from nnlab.trainer.engine_choice import NotCompiledError
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.resume import Found
@@ -135,9 +137,12 @@ def prepare(
 
 
 def _choose_engine(member: Member) -> None:
-    # What does not fit is refused when the training begins.
-    with suppress(ValueError):
+    try:
         member.built.trainer.choose_engine(member.splits["train"])
+    except NotCompiledError as error:
+        raise ConfigError(str(error)) from None
+    except ValueError:  # data that do not fit are refused when the training begins
+        return
 
 
 def _sweep_start(folder: Path) -> None:

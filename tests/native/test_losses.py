@@ -209,10 +209,10 @@ def test_probability_at_the_ends_has_torchs_loss_and_slope(
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_smooth", "cross_entropy_both"])
+@pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_all_smooth", "cross_entropy_both"])
 @pytest.mark.parametrize("shift", [-3e4, 3e4])
 def test_large_logits_lose_nothing(compute: Callable[..., tuple], name: str, shift: float) -> None:
-    p, target = data("code", 40, 3, compute.dtype, size=30)
+    p, target = data("code", 40, 3, compute.dtype)
     p = (p * 8).round() / 8 + shift
     assert_near(compute(CASES[name].loss, p, target), by_torch(CASES[name], p, target))
 

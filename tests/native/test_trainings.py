@@ -124,6 +124,17 @@ def test_what_has_no_c_form_is_refused_with_step_and_trained_otherwise_with_auto
     assert made.engine.engine.name == "eager"
 
 
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0]])
+def test_codes_and_weights_that_are_not_those_of_the_outputs_meet_torchs_own_error(weights):
+    x, y = rows("multiclass")
+    codes = y + 1 if weights is None else y
+    settings = {"model": {"num_outputs": 3}, "make_loss": lambda: CrossEntropy(0.0, weights), "metrics": None}
+    with pytest.raises(ValueError, match="not those of its outputs"):
+        trainer(**settings, compile="step").fit((x, codes))
+    with pytest.raises((IndexError, RuntimeError, ValueError), match=r"out of bounds|class_weight"):
+        trainer(**settings, compile="auto", max_epochs=3000).fit((x, codes))
+
+
 def test_auto_compiles_long_trainings_only():
     short, long = trainer(max_epochs=100), trainer(max_epochs=2000)
     assert short.choose_engine(rows()).engine.name == "eager"
@@ -190,3 +201,20 @@ def test_callback_that_needs_not_every_step_lets_several_be_done():
     glancing = Glancing()
     trainer(compile="step", make_callbacks=lambda: [glancing], batch_size=2).fit(rows())
     assert [step for step, *_ in glancing.seen] == [12, 24, 36]
+
+
+@pytest.mark.parametrize("compile", ["step", "off"])
+def test_denormals_are_flushed_by_every_thread_and_either_way(compile):
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor does not flush denormals")
+    torch.set_flush_denormal(False)
+    model = torch.nn.Linear(2, 4)
+    with torch.no_grad():
+        model.weight.fill_(1e-39)
+    assert model.weight[0, 0] != 0
+    threads = 2 if compile == "step" else 1
+    settings = {"compile": compile, "threads": threads, "precision": "fp32", "metrics": None, "max_epochs": 1}
+    x, y = rows(dtype=torch.float32)
+    made = trainer(**settings, make_model=lambda seed: model, optimizer="SGD", lr=0.0)
+    made.fit((x, y.expand(-1, 4).contiguous()))
+    assert torch.equal(model.weight.view(torch.int32), torch.zeros(4, 2, dtype=torch.int32))

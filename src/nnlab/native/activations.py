@@ -23,30 +23,35 @@ _KINDS = [
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
-#: a layer's class -> its kind and numbers; None for arguments that the C form is not made for
-_FORMS: dict[type[nn.Module], Callable[[Any], tuple[str | float, ...] | None]] = {
-    nn.Identity: lambda layer: ("identity",),
-    nn.ReLU: lambda layer: ("relu",),
-    nn.LeakyReLU: lambda layer: ("leaky_relu", layer.negative_slope),
-    nn.ReLU6: lambda layer: ("hardtanh", layer.min_val, layer.max_val),
-    nn.Hardtanh: lambda layer: ("hardtanh", layer.min_val, layer.max_val),
-    nn.Hardsigmoid: lambda layer: ("hardsigmoid",),
-    nn.Hardswish: lambda layer: ("hardswish",),
-    nn.Softshrink: lambda layer: ("softshrink", layer.lambd) if layer.lambd >= 0 else None,
-    nn.Hardshrink: lambda layer: ("hardshrink", layer.lambd),
-    nn.Threshold: lambda layer: ("threshold", layer.threshold, layer.value),
-    nn.ELU: lambda layer: ("elu", 1.0, layer.alpha),
-    nn.SELU: lambda layer: ("elu", _SELU_SCALE, _SELU_SCALE * _SELU_ALPHA),
-    nn.CELU: lambda layer: ("celu", layer.alpha, 1 / layer.alpha) if layer.alpha > 0 else None,
-    nn.GELU: lambda layer: ("gelu_tanh" if layer.approximate == "tanh" else "gelu",),
-    nn.SiLU: lambda layer: ("silu",),
-    nn.Mish: lambda layer: ("mish",),
-    nn.Softplus: lambda layer: ("softplus", layer.beta, layer.threshold) if layer.beta > 0 else None,
-    nn.Softsign: lambda layer: ("softsign",),
-    nn.Sigmoid: lambda layer: ("sigmoid",),
-    nn.LogSigmoid: lambda layer: ("logsigmoid",),
-    nn.Tanh: lambda layer: ("tanh",),
-    nn.Tanhshrink: lambda layer: ("tanhshrink",),
+
+def _code(kind: str, first: float = 0.0, second: float = 0.0) -> Activation:
+    return Activation(_KINDS.index(kind), first, second)
+
+
+#: a layer's class -> its code; None for arguments that the C form is not made for
+_FORMS: dict[type[nn.Module], Callable[[Any], Activation | None]] = {
+    nn.Identity: lambda layer: _code("identity"),
+    nn.ReLU: lambda layer: _code("relu"),
+    nn.LeakyReLU: lambda layer: _code("leaky_relu", layer.negative_slope),
+    nn.ReLU6: lambda layer: _code("hardtanh", layer.min_val, layer.max_val),
+    nn.Hardtanh: lambda layer: _code("hardtanh", layer.min_val, layer.max_val),
+    nn.Hardsigmoid: lambda layer: _code("hardsigmoid"),
+    nn.Hardswish: lambda layer: _code("hardswish"),
+    nn.Softshrink: lambda layer: _code("softshrink", layer.lambd) if layer.lambd >= 0 else None,
+    nn.Hardshrink: lambda layer: _code("hardshrink", layer.lambd),
+    nn.Threshold: lambda layer: _code("threshold", layer.threshold, layer.value),
+    nn.ELU: lambda layer: _code("elu", 1.0, layer.alpha),
+    nn.SELU: lambda layer: _code("elu", _SELU_SCALE, _SELU_SCALE * _SELU_ALPHA),
+    nn.CELU: lambda layer: _code("celu", layer.alpha, 1 / layer.alpha) if layer.alpha > 0 else None,
+    nn.GELU: lambda layer: _code("gelu_tanh" if layer.approximate == "tanh" else "gelu"),
+    nn.SiLU: lambda layer: _code("silu"),
+    nn.Mish: lambda layer: _code("mish"),
+    nn.Softplus: lambda layer: _code("softplus", layer.beta, layer.threshold) if layer.beta > 0 else None,
+    nn.Softsign: lambda layer: _code("softsign"),
+    nn.Sigmoid: lambda layer: _code("sigmoid"),
+    nn.LogSigmoid: lambda layer: _code("logsigmoid"),
+    nn.Tanh: lambda layer: _code("tanh"),
+    nn.Tanhshrink: lambda layer: _code("tanhshrink"),
 }
 
 
@@ -69,8 +74,4 @@ def code_of(layer: nn.Module) -> Activation | None:
         (2, 0.2)
     """
     form = _FORMS.get(type(layer))
-    found = form(layer) if form is not None else None
-    if found is None:
-        return None
-    name, *numbers = found
-    return Activation(_KINDS.index(str(name)), *numbers)
+    return None if form is None else form(layer)

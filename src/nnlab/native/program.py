@@ -112,6 +112,12 @@ def _rows_problem(stages: Sequence[Stage], objective: Objective, rows: Rows, dty
         target.dtype == dtype and target.shape == (len(target), num_outputs)
     ):
         return "its targets are neither the model's numbers, a column for each output, nor class codes"
+    # Torch's own operations say what is wrong with these.
+    if target.dtype == torch.int64 and not 0 <= int(target.min()) <= int(target.max()) < num_outputs:
+        return "its class codes are not those of its outputs"
+    weights = getattr(objective.loss, "class_weight", None)
+    if weights is not None and target.dtype == torch.int64 and len(weights) != num_outputs:
+        return "its class weights are not those of its outputs"
     if rows.accumulate_steps > 1 and any(type(stage.norm) is nn.BatchNorm1d for stage in stages):
         return "batch norm looks at each batch by itself where gradients are accumulated"
     if rows.accumulate_steps > 1 and row_weights(objective.loss, target[:1]) is not None:

@@ -58,9 +58,6 @@ class Engine(ABC):
             How many were done; 0 if there are none left.
         """
 
-    def rebind(self) -> None:  # noqa: B027
-        """The state of model and optimizer was put back: look at it anew before the next epoch."""
-
 
 @final
 class Eager(Engine):
@@ -161,10 +158,6 @@ class Native(Engine):
                 self._record.add_outputs([self._predictions[rows]], [self._target[rows]])
         self._next += number
         return number
-
-    def rebind(self) -> None:
-        """See ``Engine``."""
-        self._steps = None
 
     def _room(self) -> Tensor:
         if self._predictions is not None:

@@ -18,6 +18,10 @@ COMPILES: tuple[Compile, ...] = ("auto", "off", "step")
 LEAST_SAVED_S = 0.2
 
 
+class NotCompiledError(ValueError):
+    """Compiled steps were asked for and are not possible."""
+
+
 class Choice(NamedTuple):
     """An engine, and why it is that one.
 
@@ -53,7 +57,7 @@ def choose_engine(
         num_threads: CPU threads.
 
     Raises:
-        ValueError: if ``step`` is asked for and cannot be had, with the reason.
+        NotCompiledError: if ``step`` is asked for and cannot be had, with the reason.
     """
     eager = Eager(parts, batches, accumulate_steps)
     if mode == "off":
@@ -74,7 +78,9 @@ def choose_engine(
         reason = "trainer.compile=step" if mode == "step" else f"{num_steps:,} steps save about {saved_s:.2g} s or more"
         return Choice(Native(parts, batches, accumulate_steps, num_threads), reason)
     if mode == "step":
-        raise ValueError(f"trainer.compile: step is not possible here: {problem}; use trainer.compile=auto or off")
+        raise NotCompiledError(
+            f"trainer.compile: step is not possible here: {problem}; use trainer.compile=auto or off"
+        )
     return Choice(eager, problem, note)
 
 

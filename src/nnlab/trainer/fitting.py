@@ -104,7 +104,6 @@ class Fitting:
         """After the model's parameters were given other memory: look there from now on."""
         self._floating = floating(self.parts.model)
         self.state.rebind()
-        self.engine.rebind()
 
     def start_epoch(self) -> None:
         """Before the first step of an epoch: remember where it starts, in case it has to be gone through again."""
@@ -316,7 +315,6 @@ class Fitting:
             history: the rows of ``metrics.csv`` until then.
         """
         self.state.put_back(dict(state))
-        self.engine.rebind()
         for name in ("epoch", "step", "batch"):
             setattr(self.progress, name, int(state["progress"][name]))
             setattr(self._epoch_began, name, int(state["epoch_began"][name]))
@@ -417,7 +415,6 @@ class Fitting:
         last_finite = LastFinite(self.parts.model)
         self._rates = []
         first = self._remembered_at.step - self._epoch_began.step
-        self.engine.rebind()
         self.engine.start_epoch(self._ahead(None))
         for kept in range(first, num_steps):
             self.set_learning_rate()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nnlab.callback.base import Callback, FitView
-from nnlab.device import choose_native_threads, choose_threads, keep_freed_memory, resolve_device
+from nnlab.device import choose_native_threads, choose_threads, flushing_denormals, keep_freed_memory, resolve_device
 from nnlab.folder import FIGURE_FORMATS, figures_problem
 from nnlab.gradient.autograd import Autograd
 from nnlab.gradient.base import Gradient
@@ -394,7 +394,8 @@ class Trainer:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         try:
-            yield
+            with flushing_denormals():
+                yield
         finally:
             torch.set_num_threads(threads)
             if self.deterministic:  # the call imports much of torch's compiler
