@@ -67,7 +67,7 @@ outputs/<name>/graph/<date>_<time>/.
 }
 TUNE_USAGE = """usage: nnlab tune [--forget]
 
-Measures in about a minute from which size of a layer on more threads are faster, with torch's own operations and with
+Measures in about half a minute from which size of a layer on more threads are faster, with torch's own operations and with
 compiled steps, and what a compiled step saves, and keeps the numbers in your cache folder (NNLAB_CACHE, or nnlab in
 ~/.cache). The rules of `nnlab train` go by them from then on; without them they go by numbers measured elsewhere. A
 run records the hash of those that it went by, and is resumed as it was begun. Let nothing else run meanwhile.
