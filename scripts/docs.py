@@ -35,6 +35,7 @@ PAGES = [
     "docs/speed.md",
     "docs/sweeps.md",
     "docs/comparison.md",
+    "docs/learning-rate.md",
     "docs/reliability.md",
     "docs/meaning.md",
 ]

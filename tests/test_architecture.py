@@ -64,6 +64,7 @@ ROWS = [
         "graph_page",
         "graph_picture",
         "help",
+        "lr_find",
         "hydra_plugins",
         "predict",
         "resume_command",

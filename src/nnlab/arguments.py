@@ -18,6 +18,8 @@ PLAIN = {
     "-h": "--help",
     "--hydra-help": "--hydra-help",
 }
+#: flags of `nnlab lr-find` alone, each with a value
+LR_FIND = ("--method", "--min-lr", "--max-lr", "--rates", "--steps", "--seeds")
 #: flags with a value -> their long form
 VALUED = {
     "--cfg": "--cfg",
@@ -28,6 +30,7 @@ VALUED = {
     "-cd": "--config-dir",
     "--info": "--info",
     "-i": "--info",
+    **{flag: flag for flag in LR_FIND},
 }
 REFUSED = {
     "--experimental-rerun": "it reads a pickle; `nnlab resume RUN_DIR` does this from plain files",
@@ -44,8 +47,10 @@ OWN = frozenset({"--plan"})
 VALUES = {
     "--cfg": ("job", "hydra", "all"),
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+    "--method": ("sweep", "range"),
 }
-ALL = frozenset([*PLAIN.values(), *VALUED.values()])
+#: those of `nnlab train`
+ALL = frozenset([*PLAIN.values(), *VALUED.values()]) - set(LR_FIND)
 
 
 @dataclass

@@ -189,6 +189,20 @@ def _graph(words: list[str]) -> int:
     return 0
 
 
+def _lr_find(words: list[str]) -> int:
+    from nnlab.arguments import LR_FIND, split_arguments
+    from nnlab.help import LR_FIND_USAGE
+
+    arguments = split_arguments(words, known=("--help", "--config-dir", *LR_FIND))
+    if "--help" in arguments.flags:
+        print(LR_FIND_USAGE)
+        return 0
+    with collector.resting():
+        from nnlab.lr_find.verb import lr_find
+
+    return lr_find(arguments, lambda line: print(line, flush=True))
+
+
 def _resume(words: list[str]) -> int:
     from nnlab.flags import split_run_words
     from nnlab.help import RUN_USAGE
@@ -365,6 +379,7 @@ _VERBS: dict[str, Callable[[list[str]], int]] = {
     "model": _show("model"),
     "gradcheck": _show("gradcheck"),
     "graph": _graph,
+    "lr-find": _lr_find,
     "inspect": _inspect,
     "verify": _verify,
     "evaluate": _evaluate,

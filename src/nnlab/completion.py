@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nnlab.arguments import ALL, VALUES, Arguments
+from nnlab.arguments import ALL, LR_FIND, VALUES, Arguments
 from nnlab.config import LIST_GROUPS, ConfigError, Library, choices_of
 from nnlab.help import VERBS
 
@@ -22,7 +22,7 @@ _BASH = r"""_nnlab_complete() {
 complete -o default -F _nnlab_complete nnlab"""
 
 #: verbs whose words are overrides
-_OVERRIDES = ("train", "data", "model", "gradcheck", "graph")
+_OVERRIDES = ("train", "data", "model", "gradcheck", "graph", "lr-find")
 #: verbs whose word is the folder of a run -> their flags
 _REPORTS = {"inspect": ("--json", "--help"), "verify": ("--help",)}
 #: verbs of a run's folder, which the shell completes itself, with their flags and the flags' values
@@ -41,6 +41,7 @@ _RUN_FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _ROOT_KEYS = ("seed", "device", "name", "figures", "plugins")
 _SHOW_FLAGS = ("--config-dir", "--help")
+_FLAGS = {"train": tuple(sorted(ALL)), "lr-find": (*LR_FIND, *_SHOW_FLAGS), **_REPORTS}
 
 
 def script(shell: str) -> str:
@@ -93,7 +94,7 @@ def candidates(line: str) -> list[str]:
     if before and before[-1] in VALUES:
         return _starting(word, VALUES[before[-1]])
     if word.startswith("-") or (before and before[-1] == "--config-dir"):
-        flags = sorted(ALL) if verb == "train" else _REPORTS.get(verb, _SHOW_FLAGS)
+        flags = _FLAGS.get(verb, _SHOW_FLAGS)
         has_flags = verb in (*_OVERRIDES, *_REPORTS, "list")
         return _starting(word, flags) if has_flags and word.startswith("-") else []
     if verb in _REPORTS:

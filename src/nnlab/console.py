@@ -106,6 +106,16 @@ def print_summary(console: Console, member: Member, result: Result) -> None:
     _print_next(console, result.folder)
 
 
+def print_profile(console: Console, member: Member) -> None:
+    """Print where the time of a run went, if it was asked for."""
+    profile = member.built.trainer.profile
+    if profile is None or not profile.lines:
+        return
+    console.print()
+    for line in profile.lines:
+        console.print(f"  {line}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+
+
 def print_members(console: Console, results: Sequence[Result]) -> None:
     """Print one row for each member of a sweep, in the order of their numbers; of many, those that failed only."""
     left_out = 0

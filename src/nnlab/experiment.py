@@ -268,7 +268,7 @@ def _finish(member: Member) -> Result:
                 # Before the figures, which may fill the disk or be what somebody interrupts: then they are still to do.
                 if not trainer.sinks.is_brief:
                     trainer.sinks.result(content | {"status": "running"})
-                with _room_kept(member.folder):
+                with trainer.phases.during("figures"), _room_kept(member.folder):
                     _draw(member, fitted)
     trainer.sinks.end(content["status"])
     trainer.close()

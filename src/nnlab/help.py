@@ -14,6 +14,7 @@ VERBS = {
     "model": "a model's layers, shapes and parameters",
     "gradcheck": "gradients by autograd, by hand and by finite differences, compared",
     "graph": "the computational graph of loss and model, as text and drawn",
+    "lr-find": "a learning rate for a run, found by short trainings: table, figure, suggestion",
     "inspect": "what a run is and how it stands, from its files",
     "verify": "whether a run's files are whole",
     "evaluate": "loss and metrics of a trained run, on any split or on other data",
@@ -65,11 +66,30 @@ outputs/<name>/graph/<date>_<time>/.
 
   nnlab graph data=iris model.width=8 model.norm=batch""",
 }
+LR_FIND_USAGE = """usage: nnlab lr-find [group=option] [key=value] … [flags]
+
+A learning rate for the run that the overrides describe: they are those of `nnlab train`. Short trainings at many rates
+and a few seeds, together where that is faster; suggested is the rate with the smallest validation loss, mean over the
+seeds and smoothed over neighbouring rates. With --method range the classical range test instead: one training whose
+rate grows from step to step (Smith, 2017); faster for large models, and less sure. Schedules, callbacks and loggers
+have no part in it. Table, figure and numbers go into outputs/<name>/lr_find/<date>_<time>/.
+
+  --method sweep|range       sweep if nothing is said
+  --min-lr 1e-6, --max-lr 1  from and to; without them the optimizer's usual ones
+  --rates 19                 how many rates (sweep); without it three in each power of ten
+  --steps 100                of each training; an epoch, at least 100 and at most 500 (sweep), or 400 (range)
+  --seeds 3                  seeds for each rate (sweep), from the config's own on
+  --config-dir DIR           configs of your own beside nnlab's
+
+  nnlab lr-find data=digits optim=sgd optim.momentum=0.9
+  nnlab lr-find data=rings 'model.widths=[1024,1024]' --method range
+
+exit codes: 0 done, 1 no rate can be suggested, 2 the command is wrong"""
 TUNE_USAGE = """usage: nnlab tune [--forget]
 
-Measures in about half a minute from which size of a layer on more threads are faster, with torch's own operations and with
-compiled steps, and what a compiled step saves, and keeps the numbers in your cache folder (NNLAB_CACHE, or nnlab in
-~/.cache). The rules of `nnlab train` go by them from then on; without them they go by numbers measured elsewhere. A
+Measures in about half a minute from which size of a layer on more threads are faster, with torch's own operations and
+with compiled steps, and what a compiled step saves, and keeps the numbers in your cache folder (NNLAB_CACHE, or nnlab
+in ~/.cache). The rules of `nnlab train` go by them from then on; without them they go by numbers measured elsewhere. A
 run records the hash of those that it went by, and is resumed as it was begun. Let nothing else run meanwhile.
 
   --forget                   go by the defaults again

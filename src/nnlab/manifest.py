@@ -24,7 +24,9 @@ _RELIED_LIMIT = 2**30
 #: what only ever gets longer while a run works: tables beside run.json, the log, events
 _GROWING = re.compile(r"[^/]+\.csv|train\.log|events\.out\.tfevents\.[^/]*")
 #: what a working run replaces as a whole, between one manifest and the next
-_REPLACED = re.compile(rf"{re.escape(RESULT_FILE)}|{CHECKPOINTS}/({'|'.join(POINTERS)})\.json|(figures|arrays)/.*")
+_REPLACED = re.compile(
+    rf"{re.escape(RESULT_FILE)}|{CHECKPOINTS}/({'|'.join(POINTERS)})\.json|(figures|arrays|profile)/.*"
+)
 _NUMBERED = re.compile(rf"{CHECKPOINTS}/\d+\.(safetensors|json)")
 _KEYS = ("schema_version", "final", "files", "sha256")
 _CHUNK = 2**20

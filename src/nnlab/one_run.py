@@ -4,7 +4,7 @@ from rich.console import Console
 
 from nnlab import experiment
 from nnlab.callback.progress import Progress, StackedProgress
-from nnlab.console import log_header, print_header, print_summary
+from nnlab.console import log_header, print_header, print_profile, print_summary
 from nnlab.experiment import Member, Result
 from nnlab.trainer.interrupt import Interrupt
 
@@ -44,4 +44,5 @@ def _train(console: Console, member: Member, is_member: bool, resume: bool) -> R
     result = experiment.finish(member)
     if not is_member:
         print_summary(console, member, result)
+        print_profile(console, member)
     return result

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nnlab.gradient.base import Precision
 from nnlab.metric.base import Metric
 from nnlab.metric.readout import Readout
+from nnlab.trainer.phases import Phases
 
 #: rows in one forward pass of an evaluation; bounds memory, and is the whole split for small data
 ROWS_PER_PASS = 16_384
@@ -43,12 +44,20 @@ class Evaluator:
         loss: of a prediction and a target, the mean over rows.
         metrics: beside the loss.
         readout: what the model's outputs mean.
+        phases: the training's clock, or None.
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor], metrics: Sequence[Metric], readout: Readout) -> None:
+    def __init__(
+        self,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        metrics: Sequence[Metric],
+        readout: Readout,
+        phases: Phases | None = None,
+    ) -> None:
         self.loss = loss
         self.metrics = metrics
         self.readout = readout
+        self._phases = phases or Phases(False)
 
     def names(self) -> list[str]:
         """``loss`` and the metrics' names."""
@@ -66,7 +75,8 @@ class Evaluator:
         Returns:
             Scalars on the device, in the order of ``names``.
         """
-        return self.scores(predict(model, inputs, precision), target)
+        with self._phases.during("evaluation"):
+            return self.scores(predict(model, inputs, precision), target)
 
     def scores(self, prediction: Tensor, target: Tensor) -> list[Tensor]:
         """Loss and metrics of outputs in evaluation mode.
@@ -93,7 +103,7 @@ class Evaluator:
         """
         if not self.metrics:
             return []
-        with torch.no_grad():
+        with self._phases.during("evaluation"), torch.no_grad():
             outputs = {reads: self.readout.read(reads, prediction) for reads in {m.reads for m in self.metrics}}
             truth = self.readout.target(target)
             if "value" in outputs:

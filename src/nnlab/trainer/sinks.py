@@ -16,6 +16,7 @@ from nnlab.logger.base import Image, Logger, Media, Run
 from nnlab.manifest import MANIFEST_FILE, write_manifest
 from nnlab.metrics_file import TableFile
 from nnlab.trainer.checkpoint import Checkpoints
+from nnlab.trainer.phases import Phases
 
 if TYPE_CHECKING:  # matplotlib takes half a second, which only those who draw shall pay
     from matplotlib.figure import Figure
@@ -26,6 +27,8 @@ log = logging.getLogger("nnlab")
 FLUSH_S = 0.5
 #: what checkpoints are called in notes
 CHECKPOINT = "the checkpoint"
+#: what the name of a logger begins with there
+LOGGER = "logger "
 
 
 @final
@@ -41,6 +44,7 @@ class Sinks:
         notes: gets one sentence for each thing that failed.
         name: the run's name.
         figures: what figures are written as, among ``png`` and ``svg``; empty for no figures at all.
+        phases: the training's clock, or None.
     """
 
     def __init__(
@@ -50,10 +54,12 @@ class Sinks:
         notes: list[str],
         name: str,
         figures: Sequence[str] = FIGURE_FORMATS,
+        phases: Phases | None = None,
     ) -> None:
         self.folder = folder
         self.name = name
         self.notes = notes
+        self._phases = phases or Phases(False)
         self._loggers = list(loggers)
         self._formats = tuple(figures)
         self._metrics = TableFile(folder / METRICS_FILE) if folder is not None else None
@@ -250,7 +256,7 @@ class Sinks:
 
     def _each_logger(self, action: Callable[[Logger], None]) -> None:
         for logger in list(self._loggers):
-            what = f"logger {type(logger).__name__}"
+            what = f"{LOGGER}{type(logger).__name__}"
             try:
                 works = self._attempt(what, partial(action, logger))
             except Exception as error:  # whoever wrote it, a logger is worth no training
@@ -262,7 +268,8 @@ class Sinks:
 
     def _attempt(self, what: str, action: Callable[[], None]) -> bool:
         try:
-            action()
+            with self._phases.during(_phase_of(what)):
+                action()
         except OSError as error:
             if what not in self._failed:
                 self._failed.add(what)
@@ -279,3 +286,12 @@ class Sinks:
             log.info(text)
         else:
             self.note(text)
+
+
+def _phase_of(what: str) -> str:
+    """Which phase of a training it is to write something, by what it is called in notes."""
+    if what == CHECKPOINT:
+        return "checkpoints"
+    if what.startswith(LOGGER):
+        return "loggers"
+    return "figures" if what.startswith("figures/") else "tables and results"

@@ -13,6 +13,7 @@ from nnlab.trainer.batches import Data, TensorBatches
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.loop import run_loop
+from nnlab.trainer.profiled import Profiled
 from nnlab.trainer.result import FitResult
 from nnlab.trainer.resume import Found
 from nnlab.trainer.stack import Stack
@@ -191,6 +192,8 @@ def why_alone(fitting: Fitting) -> str | None:
     parts = fitting.parts
     if fitting.ended is not None or fitting.plan.num_steps == 0:
         return "no step is left to do"
+    if isinstance(fitting.engine, Profiled):
+        return "trainer.profile=true times its own steps"
     if (reason := why_only_by_torch(parts)) is not None:
         return reason
     if stacking_key(parts.optimizer) is None:

@@ -44,8 +44,11 @@ from nnlab.trainer.evaluation import Evaluator, predict, read
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.loop import run_loop
+from nnlab.trainer.phases import Phases
 from nnlab.trainer.plan import Cadence, Plan
 from nnlab.trainer.precision import PrecisionName, make_precision
+from nnlab.trainer.profile import Profile
+from nnlab.trainer.profiled import Profiled
 from nnlab.trainer.result import FitResult, scalars_of
 from nnlab.trainer.resume import Found, find
 from nnlab.trainer.shapes import check_inputs
@@ -93,6 +96,7 @@ class Trainer:
         checkpoint_every: how often to save: ``50`` (steps), ``30s`` or ``2ep``.
         overfit_batches: train on only this many batches, always the same rows; 0 for all.
         dry_run: whether to do two steps only.
+        profile: whether to find out where the time goes, into ``profile/``: a trace of some steps, and a table.
         folder: where ``metrics.csv``, ``checkpoints/`` and ``result.json`` go; None leaves nothing on disk.
         name: the run's name in ``result.json``.
         hyperparameters: what loggers record beside the metrics; plain values.
@@ -141,6 +145,7 @@ class Trainer:
         checkpoint_every: str | int = "30s",
         overfit_batches: int = 0,
         dry_run: bool = False,
+        profile: bool = False,
         folder: Path | None = None,
         name: str = "",
         hyperparameters: Mapping[str, Any] | None = None,
@@ -190,13 +195,16 @@ class Trainer:
         self.folder = folder
         self.hyperparameters = hyperparameters or {}
         self.notes: list[str] = []
-        self.sinks = Sinks(folder, loggers, self.notes, name, figures)
+        self.phases = Phases(profile)
+        #: where the time goes, if that was asked for
+        self.profile = Profile(folder, self.phases, self.device) if profile else None
+        self.sinks = Sinks(folder, loggers, self.notes, name, figures, self.phases)
         self._own_threads = threads
         self.threads = threads or choose_threads(self.device, batch_size, _linear_shapes(model))
         weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)]
         self.objective = Objective(loss, penalty or Penalty(), weights)
         self.gradient.check(self.model, self.objective, self.precision, batch_size)
-        self.evaluator = Evaluator(loss, self.metrics, readout or Readout.of_loss(loss))
+        self.evaluator = Evaluator(loss, self.metrics, readout or Readout.of_loss(loss), self.phases)
         self.has_started = False
         self._train_batches: Batches | None = None
         self._fitting_now: Fitting | None = None
@@ -299,7 +307,8 @@ class Trainer:
         Raises:
             ValueError: if it cannot be resumed, or a callback does not fit.
         """
-        self._start(fitting, resume, found)
+        with self.phases.during("start"):
+            self._start(fitting, resume, found)
         self.has_started = True
 
     def conclude(self, fitting: Fitting) -> None:
@@ -325,8 +334,10 @@ class Trainer:
         self.callbacks = (*self.callbacks, callback)
 
     def close(self) -> None:
-        """Write what loggers hold back and let go of their files."""
+        """Write what loggers hold back and let go of their files, and where the time went."""
         self.sinks.close()
+        for problem in self.profile.write() if self.profile is not None else ():
+            self.sinks.note(problem)
 
     def evaluate(self, data: Data, checkpoint: Which = "last") -> dict[str, float]:
         """The loss and the metrics of a data set, in evaluation mode.
@@ -439,6 +450,8 @@ class Trainer:
         self, engine: Engine, batches: Batches, splits: dict[str, tuple[Tensor, Tensor]], interrupt: Interrupt
     ) -> Fitting:
         plan = self._plan(batches)
+        if self.profile is not None:
+            engine = Profiled(engine, self.profile, plan.num_steps)
         self.schedule.plan(plan.num_steps, plan.num_epochs)
         generators = seed_dropout(self.model, derive(self.seed, "dropout"), self.device)
         monitor = self._choose_monitor(list(splits))
@@ -462,7 +475,7 @@ class Trainer:
             splits=splits,
             state=state,
             sinks=self.sinks,
-            watchers=Watchers(self.callbacks, self.sinks.note),
+            watchers=Watchers(self.callbacks, self.sinks.note, self.phases),
             view=view,
             cadence=self.cadence,
             interrupt=interrupt,

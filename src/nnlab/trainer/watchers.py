@@ -10,6 +10,7 @@ from typing import Any, TypeVar, final
 from torch import Tensor
 
 from nnlab.callback.base import Callback, FitView
+from nnlab.trainer.phases import Phases
 from nnlab.trainer.result import Row
 
 log = logging.getLogger("nnlab")
@@ -26,9 +27,12 @@ class Watchers:
     Args:
         callbacks: who watches.
         note: gets one sentence for each that failed.
+        phases: the training's clock, or None.
     """
 
-    def __init__(self, callbacks: Sequence[Callback], note: Callable[[str], None]) -> None:
+    def __init__(
+        self, callbacks: Sequence[Callback], note: Callable[[str], None], phases: Phases | None = None
+    ) -> None:
         kinds: Counter[str] = Counter()
         self._named: dict[str, Callback] = {}
         for callback in callbacks:
@@ -41,6 +45,7 @@ class Watchers:
             if type(callback).on_step_end is not Callback.on_step_end
         }
         self._note = note
+        self._phases = phases or Phases(False)
 
     @property
     def watch_steps(self) -> list[str]:
@@ -97,7 +102,8 @@ class Watchers:
 
     def _guarded(self, name: str, action: Callable[[Callback], T]) -> T | None:
         try:
-            return action(self._named[name])
+            with self._phases.during("callbacks"):
+                return action(self._named[name])
         except Exception as error:  # whoever wrote it, a callback is worth no training
             self._let_go(name, error)
             return None

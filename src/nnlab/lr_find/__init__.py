@@ -1,0 +1,1 @@
+"""`nnlab lr-find`: which learning rate a run should have, found by trying."""
