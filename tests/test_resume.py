@@ -120,6 +120,14 @@ def test_value_that_the_run_has_already_is_no_change(work, capsys):
     assert main(["resume", str(folder), "optim.lr=0.001", "optim=adam", "trainer.max_epochs=4"]) == 0
 
 
+def test_profile_of_what_is_left_can_be_asked_for(work, capsys):
+    plain, profiled = train(work / "plain", epochs=2), train(work / "profiled", epochs=2)
+    assert main(["resume", str(plain), "trainer.max_epochs=4"]) == 0
+    assert main(["resume", str(profiled), "trainer.max_epochs=4", "trainer.profile=true"]) == 0
+    assert "seconds" in (profiled / "profile" / "table.txt").read_text()
+    assert weights(profiled) == weights(plain)
+
+
 def test_schedule_that_follows_from_the_length_cannot_be_extended_unless_its_own_was_set(work, capsys):
     folder = train(work / "run", "schedule=cosine")
     assert main(["resume", str(folder), "trainer.max_epochs=6"]) == 2

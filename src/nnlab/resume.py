@@ -36,7 +36,14 @@ from nnlab.trust import (
 )
 
 #: keys whose change leaves the experiment what it is: how long it goes on, how often it is saved, what is drawn of it
-CHANGEABLE = ("trainer.max_epochs", "trainer.max_steps", "trainer.checkpoint_every", "trainer.on_divergence", "figures")
+CHANGEABLE = (
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.checkpoint_every",
+    "trainer.on_divergence",
+    "trainer.profile",
+    "figures",
+)
 #: those of them that make it longer
 LENGTHS = ("trainer.max_epochs", "trainer.max_steps")
 #: how a run ended that has nothing left to do

@@ -60,9 +60,9 @@ class StackedState:
         """
         names = [*self.counts, *self.buffers]
         num_steps = np.zeros(len(self._optimizers), dtype=np.int64)
-        for row, views in enumerate(self._views()):
+        for row, views in enumerate(self._views() if names else []):
             states = [self._optimizers[row].state.get(parameter, {}) for parameter in self._parameters[row]]
-            if not names or not any(states):
+            if not any(states):
                 if has_begun is not None and has_begun[row]:
                     self._start(row)
                 continue
