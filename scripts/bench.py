@@ -24,6 +24,7 @@ SUBCOMMANDS = {
     "gradient": Subcommand("bench_gradient", "one gradient by hand-written backpropagation against autograd"),
     "checkpoints": Subcommand("bench_checkpoints", "what saving costs, at the default cadence and more often"),
     "startup": Subcommand("bench_startup", "how long whole commands take, and each figure"),
+    "peers": Subcommand("bench_peers", "nnlab beside JAX, Keras, scikit-learn, skorch, Lightning, torch.compile"),
 }
 
 
