@@ -25,14 +25,15 @@ class Outcome(NamedTuple):
 Way = Callable[[Case, int], Outcome]
 
 
-def train_with_nnlab(case: Case, epochs: int) -> Outcome:
+def train_with_nnlab(case: Case, epochs: int, compile: str | None = None) -> Outcome:
     """nnlab with everything on: metrics, metrics.csv, TensorBoard, checkpoints, a live line on a terminal.
 
     Args:
         case: what is trained.
         epochs: passes over the training rows.
+        compile: trainer.compile, if it is not the config's.
     """
-    with case.member(epochs) as member:
+    with case.member(epochs, compile) as member:
         member.built.trainer.watch(Progress(Console(file=io.StringIO(), force_terminal=True, width=100)))
         start = time.perf_counter()
         experiment.fit([member])
@@ -57,10 +58,10 @@ def train_by_hand(case: Case, epochs: int) -> Outcome:
     for epoch in range(epochs):
         inputs, target = case.train
         if case.shuffle:
-            order = epoch_order(case.seed, epoch, num_rows)
+            order = epoch_order(case.seed, epoch, num_rows).to(case.device)
             inputs, target = inputs[order], target[order]
         model.train()
-        total = torch.zeros(())
+        total = torch.zeros((), device=case.device)
         for first in range(0, num_rows, batch_size):
             batch = inputs[first : first + batch_size]
             optimizer.zero_grad()

@@ -144,19 +144,30 @@ class Case:
         """Of the orders."""
         return int(self.config["seed"])
 
+    @property
+    def device(self) -> torch.device:
+        """Where everything is computed."""
+        return self.train.inputs.device
+
     def plain_model(self) -> nn.Module:
         """The network in plain torch, with the weights that nnlab starts from."""
-        model = self.workload.model()
+        model = self.workload.model().to(self.device)
         with torch.no_grad():
             for parameter, weight in zip(model.parameters(), self.weights, strict=True):
                 parameter.copy_(weight)
         return model
 
     @contextmanager
-    def member(self, epochs: int) -> Iterator[experiment.Member]:
-        """An nnlab run in a folder of its own, ready to fit, with everything that `nnlab train` switches on."""
+    def member(self, epochs: int, compile: str | None = None) -> Iterator[experiment.Member]:
+        """An nnlab run in a folder of its own, ready to fit, with everything that `nnlab train` switches on.
+
+        Args:
+            epochs: passes over the training rows.
+            compile: trainer.compile, if it is not the config's.
+        """
         with TemporaryDirectory() as folder:
-            config = {**self.config, "trainer": {**self.config["trainer"], "max_epochs": epochs}}
+            trainer = {**self.config["trainer"], "max_epochs": epochs}
+            config = {**self.config, "trainer": trainer if compile is None else {**trainer, "compile": compile}}
             member = experiment.prepare(config, self.choices, [], Path(folder), self.workload.experiment)
             try:
                 yield member
@@ -164,19 +175,20 @@ class Case:
                 member.built.trainer.close()
 
 
-def prepare_case(workload: Workload) -> Case:
+def prepare_case(workload: Workload, device: str = "cpu") -> Case:
     """Compose the experiment, and take rows and initial weights from it.
 
     Args:
         workload: what is trained.
+        device: where, ``cpu`` or ``cuda``.
 
     Returns:
         What all rivals share.
     """
-    config, choices = composed([], [f"experiment={workload.experiment}", "device=cpu"])
+    config, choices = composed([], [f"experiment={workload.experiment}", f"device={device}"])
     with TemporaryDirectory() as folder:
         member = experiment.prepare(config, choices, [], Path(folder), workload.experiment)
     trainer = member.built.trainer
     weights = [parameter.detach().clone() for parameter in trainer.model.parameters()]
-    train, valid = (Rows(*member.splits[split]) for split in ("train", "valid"))
+    train, valid = (Rows(*(side.to(device) for side in member.splits[split])) for split in ("train", "valid"))
     return Case(workload, config, choices, train, valid, weights, trainer.threads)

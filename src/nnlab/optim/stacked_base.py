@@ -153,16 +153,40 @@ class StackedUpdate(ABC):
             grad: shape [R, P]; may be overwritten.
         """
         assert self._next < len(self._coefficients), "the step is not planned"
+        self.update_by(weights, grad, self._coefficients[self._next])
+        with torch.no_grad():
+            for name, values in self._counts.items():
+                self._state.counts[name].copy_(values[self._next])
+        self._next += 1
+        self.num_steps += 1
+
+    def make_ready(self) -> int:
+        """Make ready for ``update_by`` with coefficients that are known on the device alone.
+
+        Returns:
+            C, how many coefficients each row has in a step.
+        """
+        num_rows = len(self._optimizers)
+        self.plan_rates(np.empty((0, num_rows)))  # makes the tensors that are the same for all steps
+        num_coefficients = int(self.plan(np.empty((0, num_rows))).shape[1])
+        # RAdam looks at its plan to leave out what changes nothing; here it must not know more than this.
+        self._look_at(np.full((1, max(num_coefficients, 2), num_rows), np.nan))
+        return num_coefficients
+
+    def update_by(self, weights: Tensor, grad: Tensor, coefficients: tuple[Tensor, ...]) -> None:
+        """The arithmetic of a step; nothing is counted, see ``advance``.
+
+        Args:
+            weights: shape [R, P], or wider; changed.
+            grad: likewise; may be overwritten.
+            coefficients: C of a plan, shape [R, 1].
+        """
         with torch.no_grad():
             if weights.shape[1] > self._size:
                 weights, grad = weights.narrow(1, 0, self._size), grad.narrow(1, 0, self._size)
             if self._is_maximized:
                 grad.neg_()
-            self._update(weights, grad, self._coefficients[self._next])
-            for name, values in self._counts.items():
-                self._state.counts[name].copy_(values[self._next])
-        self._next += 1
-        self.num_steps += 1
+            self._update(weights, grad, coefficients)
 
     def take_over(self) -> None:
         """Look again at what the optimizers remember, where anybody else may have changed it; plan anew afterwards."""

@@ -1,5 +1,6 @@
 """Several trainings as one: the same loop, with every step computed for all of them at once."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast, final
@@ -18,10 +19,13 @@ from nnlab.trainer.stack_record import StackRecord
 from nnlab.trainer.stack_update import Updates, kind_of
 from nnlab.trainer.stacked_batches import StackedBatches, by_run
 from nnlab.trainer.stacked_model import StackedModel
+from nnlab.trainer.static_stack import StackGraphs
 from nnlab.trainer.step import accumulate
 
 #: share of rows in use below which a stack is made anew without the others
 LEAST_USE = 0.7
+#: steps that recorded ones do at most before signals and the clock are looked at
+MOST_STEPS = 256
 
 
 @final
@@ -36,6 +40,7 @@ class Stack:
         left: told of each that ends, with its place in ``fittings``, its status and the reason.
         failed: told of each that an error of its own ended, such as one in its schedule.
         save: writes the state of those still in it, by their places; None where the folder cannot be written.
+        is_recorded: whether steps are done as CUDA graphs, many in a replay, where they can be.
 
     Raises:
         ValueError: if the models cannot be computed together, with the reason.
@@ -47,7 +52,9 @@ class Stack:
         left: Callable[[int, str, str], None],
         failed: Callable[[int, Exception], None],
         save: Callable[[Mapping[int, Fitting]], None] | None = None,
+        is_recorded: bool = False,
     ) -> None:
+        self._is_recorded = is_recorded
         self._left, self._failed = left, failed
         self._save = save
         self._places = {id(fitting): place for place, fitting in enumerate(fittings)}
@@ -102,6 +109,9 @@ class Stack:
         self._evaluator = _evaluator_of([f.evaluator for f in of_rows])
         self._best = StackedBest(self._model, fittings)
         self._kept: list[Tensor] = []
+        self._graphs = (
+            StackGraphs(self._model, self._updates, self._compute, self._gradient) if self._is_recorded else None
+        )
 
     def _shrink(self) -> None:
         """Go on without the rows of those that have left, if it is worth it."""
@@ -120,18 +130,28 @@ class Stack:
         self._first_step = live[0].steps_into_epoch
         epochs = [0 if fitting is None else fitting.epoch_under_way for fitting in self._rows]
         epochs += epochs[-1:] * (self._model.num_rows - len(epochs))
-        self._ahead = list(updates(self._batches.epoch(epochs), self._accumulate_steps))
+        groups = self._ahead = list(updates(self._batches.epoch(epochs), self._accumulate_steps))
         for batches in self._ahead[: self._first_step]:
             for fitting in live:
                 row = self._row_of[id(fitting)]
                 fitting.record.pass_over([batch.target[row] for batch in batches])
-        del self._ahead[: self._first_step]
+        self._ahead = groups[self._first_step :]
         self._record = StackRecord(any(fitting.record.keeps_outputs for fitting in live))
         num_steps = len(self._ahead)
         self._rates = np.empty((num_steps, len(self._rows)))
         for row, of_row in enumerate(self._rows):
             self._rates[:, row] = self._rates_ahead(of_row, num_steps)
-        self._updates.plan_rates(self._rates)
+        if self._graphs is not None:
+            self._graphs.start_epoch(groups, self._rates, self._first_step, self._record.keeps_outputs)
+            self._name_problem(live)
+        if self._graphs is None:
+            self._updates.plan_rates(self._rates)
+
+    def _name_problem(self, live: Sequence[Fitting]) -> None:
+        if self._graphs is not None and self._graphs.problem is not None:
+            for fitting in live:
+                fitting.sinks.note(f"the stack's steps are no CUDA graphs: {self._graphs.problem}", logging.INFO)
+            self._graphs, self._is_recorded = None, False
 
     def _rates_ahead(self, fitting: Fitting | None, num_steps: int) -> float | list[float]:
         if fitting is not None:
@@ -147,13 +167,13 @@ class Stack:
         num_steps = min(len(self._ahead), *(f.plan.num_steps - f.progress.step for f in live))
         number = 0
         while number < num_steps and not self._interrupt.received:
-            self._step(self._ahead[number])
-            number += 1
+            number += self._do_steps(number, num_steps, live[0])
             if self._cadence.is_due(self._place_after(live[0], number)):
                 break
         del self._ahead[:number]
         if number:
-            self._gradient()  # once more: the update has made something else of it, and callbacks look at it
+            if self._graphs is None:
+                self._gradient()  # once more: the update has made something else of it, and callbacks look at it
             for fitting in live:
                 fitting.set_rate(float(self._rates[len(self._record.sizes) - 1, self._row_of[id(fitting)]]))
                 fitting.count_steps(number)
@@ -169,12 +189,21 @@ class Stack:
         progress = fitting.progress
         return Progress(progress.epoch, progress.step + num_steps, progress.batch + num_steps)
 
-    def _step(self, batches: Sequence[Batch]) -> None:
-        model = self._model
-        model.start_step()
-        values, predictions = accumulate(self._gradient_of, batches, row_axis=1)
+    def _do_steps(self, first: int, end: int, of: Fitting) -> int:
+        """The next of those ahead, or as many as can be done without a look at the clock; returns how many."""
+        if self._graphs is not None:
+            most = self._cadence.steps_before(self._place_after(of, first)) or MOST_STEPS
+            number = min(end - first, MOST_STEPS, most)
+            self._graphs.run(self._ahead[first : first + number], self._record)
+            return number
+        values, predictions = self._compute(self._ahead[first])
         self._updates.step(self._gradient())
-        self._record.add(values, predictions, batches)
+        self._record.add(values, predictions, self._ahead[first])
+        return 1
+
+    def _compute(self, batches: Sequence[Batch]) -> tuple[Tensor, list[Tensor]]:
+        self._model.start_step()
+        return accumulate(self._gradient_of, batches, row_axis=1)
 
     def _gradient(self) -> Tensor:
         """The gradient of the last step, [R, P], clipped."""

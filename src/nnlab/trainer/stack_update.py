@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nnlab.optim.stacked import StackedUpdate, stacked_update, stacking_key
+from nnlab.trainer.static_update import StaticUpdate
 from nnlab.trainer.step import StepParts
 
 
@@ -36,6 +37,7 @@ class Updates:
             )
             self._updates.append((rows, update))
         self._weights = [weights[rows] for rows, _ in self._updates]
+        self._static: list[StaticUpdate] = []
         self._is_mirrored = False
         self._released: set[int] = set()
 
@@ -48,6 +50,28 @@ class Updates:
         """Take the next planned step with the gradient [R, P]."""
         for (rows, update), weights in zip(self._updates, self._weights, strict=True):
             update.step(weights, grad[rows])
+
+    def make_static(self, num_steps: int) -> None:
+        """Make ready for ``step_static``, with no more than this many steps in an epoch."""
+        self._static = [
+            StaticUpdate(update, rows.stop - rows.start, num_steps, weights)
+            for (rows, update), weights in zip(self._updates, self._weights, strict=True)
+        ]
+
+    def plan_static(self, rates: np.ndarray, first: int) -> None:
+        """As ``plan_rates``, for steps whose first has this number in its epoch."""
+        for (rows, _), static in zip(self._updates, self._static, strict=True):
+            static.plan(rates[:, rows], first)
+
+    def step_static(self, grad: Tensor, counter: Tensor) -> None:
+        """Take the planned step whose number is in ``counter``, int64 [1], with the gradient [R, P]."""
+        for (rows, _), static, weights in zip(self._updates, self._static, self._weights, strict=True):
+            static.step(weights, grad[rows], counter)
+
+    def advance(self, num_steps: int) -> None:
+        """Count steps of ``step_static``."""
+        for _, update in self._updates:
+            update.advance(num_steps)
 
     def mirror(self) -> None:
         """Let every optimizer see its part of the state."""

@@ -145,8 +145,10 @@ class _Together:
         if not self._tasks[numbers[0]].stacked or why_alone(self._fittings[numbers[0]]) is not None:
             return None
         fittings = [self._fittings[number] for number in numbers]
+        trainers = [self._tasks[number].trainer for number in numbers]
+        is_recorded = all(trainer.device.type == "cuda" and trainer.compile == "step" for trainer in trainers)
         try:
-            return Stack(fittings, left, failed, save)
+            return Stack(fittings, left, failed, save, is_recorded)
         except ValueError as error:
             for fitting in fittings:
                 fitting.rebind()
