@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from nnlab.loss import (
     BCE,
     L1,
@@ -69,9 +71,12 @@ LOSSES: dict[str, tuple[Any, str, dict[str, Any]]] = {
 LAYERS: dict[str, dict[str, Any]] = {
     "plain": {}, "dropout": {"dropout": 0.2}, "batch norm": {"norm": "batch"}, "layer norm": {"norm": "layer"},
 }  # fmt: skip
+#: activations that have no name of their own, for layers as wide as those of ``together_runs``
+OWN_ACTIVATIONS = {"prelu of each unit": partial(nn.PReLU, 5)}
 #: activations whose derivative is the same over whole intervals
 LINES = {
-    "identity", "relu", "leaky_relu", "prelu", "relu6", "hardtanh", "hardsigmoid", "softshrink", "hardshrink",
+    "identity", "relu", "leaky_relu", "prelu", "prelu of each unit", "relu6", "hardtanh", "hardsigmoid", "softshrink",
+    "hardshrink",
 }  # fmt: skip
 
 
@@ -89,13 +94,17 @@ def specs_of(row: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
     optimizer, lr, optim = OPTIMIZERS[row["optimizer"]]
     make_loss, task, outputs = LOSSES[row["loss"]]
     layers = LAYERS[row["layers"]]
+    activation = OWN_ACTIVATIONS.get(row["activation"], row["activation"])
     if row["layers"] == "batch norm" and row["optimizer"] in ("adagrad", "rprop"):
         # Where an activation is a line, a shift before a second batch norm has no part in the loss. Its derivative is
         # nothing but rounding, of which Rprop takes the sign; Adagrad divides it by itself plus 1e-10.
         layers = {**layers, "depth": 1}
+    if row["optimizer"] == "rprop" and row["loss"] in ("l1", "hinge"):
+        # The derivative of the output's bias is such a sum as is_chaotic speaks of, whatever the activation.
+        layers = {**layers, "bias": False}
     shared = {
         "optimizer": optimizer, "optim": optim, "make_schedule": SCHEDULES[row["schedule"]], "make_loss": make_loss,
-        "metrics": task, "model": {"activation": row["activation"], **outputs, **layers},
+        "metrics": task, "model": {"activation": activation, **outputs, **layers},
         "max_epochs": EPOCHS,
     }  # fmt: skip
     return [{**shared, "seed": 10 + seed, "lr": lr * (1 - seed / 10)} for seed in range(row["K"])], task

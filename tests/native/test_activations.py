@@ -33,9 +33,8 @@ VARIANTS: dict[str, Callable[[], nn.Module]] = {
     "hardshrink_negative": lambda: nn.Hardshrink(-1.0),
     "threshold": lambda: nn.Threshold(0.25, 7.0),
 }
-#: PReLU has a weight, which the C form has no place for
-NATIVE = {name: make for name, make in {**ACTIVATIONS, **VARIANTS}.items() if name != "prelu"}
-CURVED = {name: make for name, make in NATIVE.items() if name != "identity"}
+#: PReLU's function is another, as it has a weight
+CURVED = {name: make for name, make in {**ACTIVATIONS, **VARIANTS}.items() if name not in ("identity", "prelu")}
 ALL = pytest.mark.parametrize("name", CURVED)
 TOLERANCES = {torch.float32: 1e-6, torch.float64: 1e-12}
 
@@ -47,6 +46,7 @@ SOURCE = """
 #include "numbers.h"
 #include "activation.h"
 void run(const Activation *f, real *a, real *slope, int64_t n) { activate(f, a, slope, n); }
+void run_prelu(const real *w, real *a, real *slope, real *below, int64_t n) { prelu(*w, a, slope, below, n); }
 """
 
 
@@ -141,8 +141,28 @@ def test_identity_leaves_values_and_slopes_alone(compute: Callable[..., tuple]) 
     assert code_of(nn.Identity()).kind == Activation().kind == 0
 
 
-def test_activations_but_prelu_have_a_c_form() -> None:
-    assert {name for name, make in ACTIVATIONS.items() if code_of(make()) is None} == {"prelu"}
+@needs_compiler
+@pytest.mark.parametrize("w", [0.25, -0.5, 0.0, 1.5])
+@pytest.mark.parametrize("dtype", NUMPYS, ids=str)
+def test_prelu_and_both_its_derivatives_are_torchs(
+    parts: dict[torch.dtype, ctypes.CDLL], w: float, dtype: torch.dtype
+) -> None:
+    ends = [np.nan, -np.inf, np.inf]
+    z = torch.cat([torch.tensor(GRID), torch.tensor([*FAR, *ends], dtype=torch.float64)]).to(dtype)
+    a, slope, below = z.numpy().copy(), np.full_like(z.numpy(), 99), np.full_like(z.numpy(), 99)
+    number = np.array([w], dtype=NUMPYS[dtype])
+    function(parts[dtype], "run_prelu")(*pointers_to(number, a, slope, below), ctypes.c_int64(len(a)))
+    weight = torch.full((len(z),), w, dtype=dtype, requires_grad=True)
+    own = z.clone().requires_grad_()
+    theirs = torch.nn.functional.prelu(own[None], weight)[0]  # a weight for each column
+    theirs.sum().backward()
+    for found, expected in ((a, theirs.detach()), (slope, own.grad), (below, weight.grad)):
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_every_activation_has_a_c_form() -> None:
+    kinds = [code_of(make()) for make in ACTIVATIONS.values()]
+    assert None not in kinds
     assert len(ACTIVATIONS) == 23
 
 

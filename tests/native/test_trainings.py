@@ -5,11 +5,13 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from nnlab.callback import Callback, Trace
 from nnlab.cli import main
 from nnlab.gradient import FiniteDifference
 from nnlab.loss import CrossEntropy
+from nnlab.native.layers import stages_of
 from nnlab.native.library import compiler, load
 from nnlab.schedule import Constant
 from together_runs import assert_close, rows, trainer
@@ -97,18 +99,28 @@ def test_callback_of_steps_sees_what_it_sees_otherwise(tmp_path):
     assert len(tables[0]) == len(tables[1]) > 6
 
 
+def in_two_places(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 4), layer, nn.Linear(4, 4), layer, nn.Linear(4, 1))
+
+
+def tied() -> nn.Module:
+    made = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 1))
+    made[2].weight = made[1].weight
+    return made
+
+
 REFUSED = {
-    "activation": ({"model": {"activation": "prelu"}}, r"PReLU \(activation1\) has no C form"),
+    "activation": ({"model": {"activation": lambda: nn.Softmax(-1)}}, r"Softmax \(activation1\) has no C form"),
+    "slope in two places": ({"make_model": lambda seed: in_two_places(nn.PReLU())}, "several places"),
+    "norm in two places": ({"make_model": lambda seed: in_two_places(nn.BatchNorm1d(4))}, "several places"),
+    "norm without weights in two places": (
+        {"make_model": lambda seed: in_two_places(nn.BatchNorm1d(4, affine=False))}, "several places"
+    ),
+    "weight in two places": ({"make_model": lambda seed: tied()}, "several places"),
     "optimizer": ({"optimizer": "LBFGS"}, "LBFGS"),
-    "loss": ({"make_loss": lambda: torch.nn.PoissonNLLLoss()}, "PoissonNLLLoss has no C form"),
+    "loss": ({"make_loss": lambda: nn.PoissonNLLLoss()}, "PoissonNLLLoss has no C form"),
     "gradient": ({"gradient": FiniteDifference(1e-3)}, "FiniteDifference"),
     "precision": ({"precision": "bf16"}, "bf16"),
-    "weights": (
-        {"make_loss": lambda: CrossEntropy(0.0, [1.0, 2.0, 3.0]), "model": {"num_outputs": 3}, "accumulate_steps": 2,
-         "metrics": None},
-        "class weights",
-    ),
-    "batch norm": ({"model": {"norm": "batch"}, "accumulate_steps": 2}, "batch norm"),
 }  # fmt: skip
 
 
@@ -122,6 +134,25 @@ def test_what_has_no_c_form_is_refused_with_step_and_trained_otherwise_with_auto
     made = trainer(**settings, compile="auto", max_epochs=2000, max_steps=4)
     assert made.fit(train, valid).steps == 4
     assert made.engine.engine.name == "eager"
+
+
+def test_activation_without_a_weight_may_have_two_places():
+    train, valid = rows(), rows(num=17, seed=1)
+    ends = []
+    for compile in ("step", "off"):
+        made = trainer(make_model=lambda seed: in_two_places(nn.Tanh()).double(), seed=3, compile=compile)
+        torch.manual_seed(3)
+        for parameter in made.model.parameters():
+            nn.init.normal_(parameter)
+        made.fit(train, valid)
+        ends.append(made.model.state_dict())
+    assert_close(*ends)
+
+
+def test_slopes_of_another_number_of_units_have_no_c_form():
+    assert "PReLU (1) has no C form" in stages_of(nn.Sequential(nn.Linear(2, 4), nn.PReLU(3)))
+    (stage,) = stages_of(nn.Sequential(nn.Linear(2, 4), nn.PReLU(4)))
+    assert stage.slope.shape == (4,)
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0]])
@@ -208,7 +239,7 @@ def test_denormals_are_flushed_by_every_thread_and_either_way(compile):
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor does not flush denormals")
     torch.set_flush_denormal(False)
-    model = torch.nn.Linear(2, 4)
+    model = nn.Linear(2, 4)
     with torch.no_grad():
         model.weight.fill_(1e-39)
     assert model.weight[0, 0] != 0

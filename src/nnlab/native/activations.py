@@ -18,7 +18,7 @@ class Activation(ctypes.Structure):
 _KINDS = [
     "identity", "relu", "leaky_relu", "hardtanh", "hardsigmoid", "hardswish", "softshrink", "hardshrink", "threshold",
     "elu", "celu", "gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign", "sigmoid", "logsigmoid", "tanh",
-    "tanhshrink",
+    "tanhshrink", "prelu",
 ]  # fmt: skip
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -52,14 +52,14 @@ _FORMS: dict[type[nn.Module], Callable[[Any], Activation | None]] = {
     nn.LogSigmoid: lambda layer: _code("logsigmoid"),
     nn.Tanh: lambda layer: _code("tanh"),
     nn.Tanhshrink: lambda layer: _code("tanhshrink"),
+    nn.PReLU: lambda layer: _code("prelu"),  # its slope is a parameter of the stage
 }
 
 
 def code_of(layer: nn.Module) -> Activation | None:
     """What C is told of an activation.
 
-    A layer is known by its exact class, as one derived from it may compute something else. ``nn.PReLU`` has a weight,
-    which the C form has no place for.
+    A layer is known by its exact class, as one derived from it may compute something else.
 
     Args:
         layer: any module.

@@ -21,12 +21,20 @@ class Stage:
         norm: of its output, or None.
         activation: of what comes then; kind 0 for none.
         dropout: of the activation's output, or None.
+        slope: PReLU's learned slope, one for all units or one for each; None for another activation.
     """
 
     linear: nn.Linear
     norm: nn.BatchNorm1d | nn.LayerNorm | None = None
     activation: Activation = field(default_factory=Activation)
     dropout: Dropout | None = None
+    slope: nn.Parameter | None = None
+
+    @property
+    def of_units(self) -> tuple[nn.Parameter | None, ...]:
+        """The parameters with a number for each unit, in the order of program.h; None where there is none."""
+        of_norm = (None, None) if self.norm is None else (self.norm.weight, self.norm.bias)
+        return self.linear.bias, *of_norm, self.slope
 
 
 def stages_of(model: nn.Module) -> list[Stage] | str:
@@ -44,6 +52,9 @@ def stages_of(model: nn.Module) -> list[Stage] | str:
             stages.append(Stage(layer))
         elif not (isinstance(layer, nn.Identity) or (stages and _has_place_for(stages[-1], layer))):
             return f"{type(layer).__name__}{f' ({name})' if name else ''} has no C form in its place"
+    own = [part for stage in stages for part in (stage.linear.weight, stage.norm, *stage.of_units) if part is not None]
+    if len({id(part) for part in own}) < len(own):
+        return "a layer or a weight that has several places in the model has no C form"
     return stages or "a model without linear layers has no C form"
 
 
@@ -60,8 +71,14 @@ def _has_place_for(stage: Stage, layer: nn.Module) -> bool:
         stage.norm = layer  # type: ignore[assignment]
         return True
     activation = code_of(layer)
-    stage.activation = activation or stage.activation
-    return activation is not None
+    if activation is None:
+        return False
+    if type(layer) is nn.PReLU:
+        if layer.num_parameters not in (1, stage.linear.out_features):
+            return False
+        stage.slope = layer.weight
+    stage.activation = activation
+    return True
 
 
 def _is_norm(layer: nn.Module, num_units: int) -> bool:

@@ -39,7 +39,8 @@ class _Layer(ctypes.Structure):
         ("inputs", _Whole),
         ("outputs", _Whole),
         ("weight", _Parameter),
-        ("of_units", _Parameter * 3),
+        ("of_units", _Parameter * 4),
+        ("num_slopes", _Whole),
         ("norm", _Norm),
         ("activation", Activation),
         ("masks", _Pointer),
@@ -50,9 +51,8 @@ class _Program(ctypes.Structure):
     """As in program.h."""
 
     _fields_ = [
-        *[(name, _Whole) for name in ("num_layers", "num_inputs", "num_outputs", "num_rows", "batch_size")],
-        ("num_threads", _Whole),
-        ("by_units", _Whole),
+        *[(name, _Whole) for name in ("num_layers", "num_inputs", "num_outputs", "num_rows")],
+        *[(name, _Whole) for name in ("step_rows", "batch_size", "num_threads", "by_units")],
         ("layers", ctypes.POINTER(_Layer)),
         *[(name, _Pointer) for name in ("inputs", "target", "codes", "row_weight", "order")],
         ("first_mask_row", _Whole),
@@ -118,10 +118,6 @@ def _rows_problem(stages: Sequence[Stage], objective: Objective, rows: Rows, dty
     weights = getattr(objective.loss, "class_weight", None)
     if weights is not None and target.dtype == torch.int64 and len(weights) != num_outputs:
         return "its class weights are not those of its outputs"
-    if rows.accumulate_steps > 1 and any(type(stage.norm) is nn.BatchNorm1d for stage in stages):
-        return "batch norm looks at each batch by itself where gradients are accumulated"
-    if rows.accumulate_steps > 1 and row_weights(objective.loss, target[:1]) is not None:
-        return "with class weights, gradients are accumulated batch by batch"
     return None
 
 
@@ -227,8 +223,13 @@ class NativeSteps:
         inputs, target = self._rows.inputs, self._rows.target
         program = _Program(num_layers=len(self._stages), num_inputs=inputs.shape[1], num_rows=len(inputs))
         program.num_outputs = self._stages[-1].linear.out_features
-        program.batch_size = self.batch_size
-        program.num_threads, program.by_units = num_threads, self._shares_units(num_threads)
+        norms = {type(stage.norm) for stage in self._stages}
+        # Unless something is computed of a batch as a whole, a step's batches are as good as one.
+        size = self._rows.batch_size if nn.BatchNorm1d in norms or self._row_weight is not None else self.batch_size
+        program.step_rows, program.batch_size = self.batch_size, min(size, len(inputs))
+        if norms >= {nn.BatchNorm1d, nn.LayerNorm}:
+            num_threads = 1  # the one looks at all rows at once, the other at all units
+        program.num_threads, program.by_units = num_threads, self._shares_units(num_threads, program.batch_size)
         program.layers = self._layers
         program.inputs = inputs.data_ptr()
         setattr(program, "codes" if self._codes_or_target else "target", target.data_ptr())
@@ -249,13 +250,13 @@ class NativeSteps:
         self._addresses = self._find()
         numbers = {id(parameter): number for number, parameter in enumerate(self._parameters)}
         for stage, layer in zip(self._stages, self._layers, strict=True):
-            linear, norm = stage.linear, stage.norm
+            linear = stage.linear
             layer.inputs, layer.outputs, layer.activation = linear.in_features, linear.out_features, stage.activation
             layer.weight = self._parameter(numbers[id(linear.weight)])
-            of_units = (linear.bias, norm.weight, norm.bias) if norm is not None else (linear.bias, None, None)
-            for place, parameter in enumerate(of_units):
+            for place, parameter in enumerate(stage.of_units):
                 layer.of_units[place] = _Parameter() if parameter is None else self._parameter(numbers[id(parameter)])
-            layer.norm = _norm(norm)
+            layer.num_slopes = 0 if stage.slope is None else len(stage.slope)
+            layer.norm = _norm(stage.norm)
 
     def _parameter(self, number: int) -> _Parameter:
         state = (_Pointer * 3)(*self._update.pointers(number))
@@ -283,13 +284,13 @@ class NativeSteps:
                 part = self._masks[stage_number][start:end]
                 part.copy_(dropout.mask(part))
 
-    def _shares_units(self, num_threads: int) -> bool:
+    def _shares_units(self, num_threads: int, batch_size: int) -> bool:
         """Whether threads share the units of each layer rather than the rows of a batch."""
         norms = {type(stage.norm) for stage in self._stages}
         if nn.BatchNorm1d in norms:  # which looks at all rows at once
             return True
         rows_of_a_tile = 256 // self._dtype.itemsize  # with vectors of 64 bytes; narrower ones only make more tiles
-        has_few_rows = self.batch_size < 2 * num_threads * rows_of_a_tile
+        has_few_rows = batch_size < 2 * num_threads * rows_of_a_tile
         return num_threads > 1 and has_few_rows and nn.LayerNorm not in norms  # which looks at all units at once
 
 

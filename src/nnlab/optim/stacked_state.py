@@ -1,6 +1,7 @@
 """What the optimizers of many runs remember, in tensors whose row r is run r's."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -101,7 +102,11 @@ class StackedState:
                 optimizer.state[parameter] = by_parameter[parameter]
 
     def _views(self) -> list[list[dict[str, Tensor]]]:
-        """For each row and parameter what torch would hold: name -> view."""
+        """For each row and parameter what torch would hold: name -> view; dictionaries that nobody else has."""
+        return [[dict(views) for views in own] for own in self._made_views]
+
+    @cached_property
+    def _made_views(self) -> list[list[dict[str, Tensor]]]:
         shapes = [parameter.shape for parameter in self._parameters[0]]
         ends = np.cumsum([shape.numel() for shape in shapes]).tolist()
         by_parameter = []

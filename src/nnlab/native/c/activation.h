@@ -4,7 +4,7 @@
 
 enum {
     IDENTITY, RELU, LEAKY_RELU, HARDTANH, HARDSIGMOID, HARDSWISH, SOFTSHRINK, HARDSHRINK, THRESHOLD, ELU, CELU, GELU,
-    GELU_TANH, SILU, MISH, SOFTPLUS, SOFTSIGN, SIGMOID, LOGSIGMOID, TANH, TANHSHRINK
+    GELU_TANH, SILU, MISH, SOFTPLUS, SOFTSIGN, SIGMOID, LOGSIGMOID, TANH, TANHSHRINK, PRELU
 };
 
 typedef struct {
@@ -157,7 +157,7 @@ INLINE void each(Point (*const at)(real, real, real), const Activation *f, real 
     }
 }
 
-/* `a` holds z on entry and f(z) on return, `slope` f'(z); the identity leaves both alone. */
+/* `a` holds z on entry and f(z) on return, `slope` f'(z); the identity leaves both alone. Not for PReLU. */
 static void activate(const Activation *f, real *restrict a, real *restrict slope, int64_t n) {
     switch (f->kind) {
     case RELU: each(relu_at, f, a, slope, n); break;
@@ -180,5 +180,16 @@ static void activate(const Activation *f, real *restrict a, real *restrict slope
     case LOGSIGMOID: each(log_sigmoid_at, f, a, slope, n); break;
     case TANH: each(tanh_at, f, a, slope, n); break;
     case TANHSHRINK: each(tanhshrink_at, f, a, slope, n); break;
+    }
+}
+
+/* PReLU of a unit: z, or w z where z is not above 0; `below` becomes da/dw, which is z there and else 0. */
+static void prelu(real w, real *restrict a, real *restrict slope, real *restrict below, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        real z = a[i];
+        Point point = leaky_relu_at(z, w, 0);
+        a[i] = point.value;
+        slope[i] = point.slope;
+        below[i] = z > 0 ? 0 : z;
     }
 }

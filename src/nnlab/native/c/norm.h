@@ -60,13 +60,13 @@ static void layer_norm(const Norm *norm, const real *gamma, const real *beta, re
 /* From the derivative with respect to a, in `grad`, to that with respect to z, in its place; adds to those with respect
    to gamma and beta, or replaces them. Rows from n on hold 0 and get 0. */
 static void batch_norm_back(const real *gamma, const real *h, const real *inverse, real *grad, real *gamma_grad,
-                            real *beta_grad, int64_t first, int64_t last, int64_t n, int64_t width) {
+                            real *beta_grad, int64_t first, int64_t last, int64_t n, int64_t width, int adds) {
     for (int64_t unit = first; unit < last; unit++) {
         const real *restrict normal = h + unit * width;
         real *restrict of_unit = grad + unit * width;
         real along = sum_of(of_unit, normal, n), all = sum_of(of_unit, 0, n);
-        gamma_grad[unit] = along;
-        beta_grad[unit] = all;
+        gamma_grad[unit] = adds ? gamma_grad[unit] + along : along;
+        beta_grad[unit] = adds ? beta_grad[unit] + all : all;
         real scale = (gamma ? gamma[unit] : 1) * inverse[unit];
         along /= (real)n, all /= (real)n;
         for (int64_t row = 0; row < n; row++) of_unit[row] = (of_unit[row] - all - normal[row] * along) * scale;

@@ -89,6 +89,16 @@ static void product(int64_t first, int64_t last, int64_t columns, int64_t depth,
     }
 }
 
+/* The sum of a vector's numbers: of its halves, of the halves of their sum, and so on. */
+INLINE real total_of(vec sum) {
+    real part[LANES] __attribute__((aligned(VECTOR_BYTES)));
+    *(aligned_vec *)part = sum;
+#pragma GCC unroll 4
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int lane = 0; lane < half; lane++) part[lane] += part[lane + half];
+    return part[0];
+}
+
 /* sum of x y over n numbers anywhere in memory; with y NULL, of x. A sum for each lane: C adds in order, and would take
    a number at a time. */
 static real sum_of(const real *x, const real *y, int64_t n) {
@@ -98,15 +108,21 @@ static real sum_of(const real *x, const real *y, int64_t n) {
         vec one = *(const loose_vec *)(x + i);
         sum += y ? one * (vec)*(const loose_vec *)(y + i) : one;
     }
-    real total = 0;
+    real total = total_of(sum);
     for (; i < n; i++) total += y ? x[i] * y[i] : x[i];
-    for (int64_t lane = 0; lane < LANES; lane++) total += sum[lane];
     return total;
 }
 
-/* b[column][row] = a[row][column] for rows [first, last). */
-static void transpose(const real *restrict a, int64_t lda, real *restrict b, int64_t ldb, int64_t first, int64_t last,
-                      int64_t columns) {
+/* The same, added to a number or in its place. */
+static void sum_to(real *to, const real *x, const real *y, int64_t n, int adds) {
+    real sum = sum_of(x, y, n);
+    *to = adds ? *to + sum : sum;
+}
+
+/* b[column][row] = a[row][column] for rows [first, last). Not inlined: in the midst of a whole step a compiler
+   keeps in memory what the inner loop counts with. */
+static __attribute__((noinline)) void transpose(const real *restrict a, int64_t lda, real *restrict b, int64_t ldb,
+                                                int64_t first, int64_t last, int64_t columns) {
     for (int64_t at = first; at < last; at += 16) {
         int64_t end = at + 16 < last ? at + 16 : last;
         for (int64_t column = 0; column < columns; column++)

@@ -8,18 +8,23 @@ typedef struct {
 } Parameter;
 
 /* A linear layer, then norm, activation and dropout, each or not. */
-enum { LINEAR_BIAS, GAMMA, BETA, OF_UNITS };
+enum { LINEAR_BIAS, GAMMA, BETA, SLOPE, OF_UNITS };
 typedef struct {
     int64_t inputs, outputs;
     Parameter weight;    /* [outputs][inputs] */
-    Parameter of_units[OF_UNITS]; /* a number for each output */
+    Parameter of_units[OF_UNITS]; /* a number for each output; PReLU's slope may be one for all */
+    int64_t num_slopes;
     Norm norm;
     Activation activation;
     const real *masks;      /* dropout's, [rows][outputs]; NULL without dropout */
 } Layer;
 
 typedef struct {
-    int64_t num_layers, num_inputs, num_outputs, num_rows, batch_size, num_threads, by_units;
+    int64_t num_layers, num_inputs, num_outputs, num_rows;
+    int64_t step_rows;  /* of an update */
+    int64_t batch_size; /* of the batches whose gradients add up to an update's; the loss is a mean over the rows of one,
+                           and so is what batch norm computes */
+    int64_t num_threads, by_units;
     const Layer *layers;
     const real *inputs; /* [num_rows][num_inputs] */
     const real *target; /* [num_rows][num_outputs], or NULL */
