@@ -13,7 +13,7 @@ test: .venv/test.stamp
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --maxprocesses=8 --dist=loadfile
 
 format: .venv/test.stamp
 	.venv/bin/ruff check --fix .

@@ -9,6 +9,7 @@ from nnlab.native import library
 from nnlab.native.program import Rows, why_not
 from nnlab.trainer.batches import Batches, TensorBatches
 from nnlab.trainer.engine import Eager, Engine, Native
+from nnlab.trainer.graphed import Graphed, why_not_graphed
 from nnlab.trainer.step import StepParts, why_only_by_torch
 
 Compile = Literal["auto", "off", "step"]
@@ -48,7 +49,8 @@ def choose_engine(
     """The engine for a training.
 
     Args:
-        mode: ``off`` for torch's own operations, ``step`` for whole steps in C, ``auto`` for what is faster.
+        mode: ``off`` for torch's own operations; ``step`` for whole steps, in C on the CPU and as CUDA graphs on CUDA;
+            ``auto`` for what is faster.
         parts: what a step needs.
         batches: the training rows.
         accumulate_steps: batches whose gradients make one update.
@@ -62,8 +64,10 @@ def choose_engine(
     eager = Eager(parts, batches, accumulate_steps)
     if mode == "off":
         return Choice(eager, "trainer.compile=off")
-    problem = _problem(parts, batches, accumulate_steps, device)
     saved_s = num_steps * machine().saved_us / 1e6
+    if device.type == "cuda":
+        return _choose_on_cuda(mode, eager, parts, batches, accumulate_steps)
+    problem = _problem(parts, batches, accumulate_steps)
     if mode == "auto" and problem is None and saved_s < LEAST_SAVED_S:
         return Choice(eager, f"{num_steps:,} steps would save about {saved_s:.2g} s, less than {LEAST_SAVED_S} s")
     note = None
@@ -78,15 +82,25 @@ def choose_engine(
         reason = "trainer.compile=step" if mode == "step" else f"{num_steps:,} steps save about {saved_s:.2g} s or more"
         return Choice(Native(parts, batches, accumulate_steps, num_threads), reason)
     if mode == "step":
-        raise NotCompiledError(
-            f"trainer.compile: step is not possible here: {problem}; use trainer.compile=auto or off"
-        )
+        raise _not_compiled(problem)
     return Choice(eager, problem, note)
 
 
-def _problem(parts: StepParts, batches: Batches, accumulate_steps: int, device: torch.device) -> str | None:
-    if device.type != "cpu":
-        return "whole steps are compiled for the CPU only"
+def _choose_on_cuda(mode: Compile, eager: Eager, parts: StepParts, batches: Batches, accumulate_steps: int) -> Choice:
+    if mode == "auto":
+        return Choice(eager, "what CUDA graphs save was not measured yet; trainer.compile=step takes them")
+    problem = why_not_graphed(parts, batches, accumulate_steps)
+    if problem is not None:
+        raise _not_compiled(problem)
+    assert isinstance(batches, TensorBatches)
+    return Choice(Graphed(parts, batches, accumulate_steps), "trainer.compile=step")
+
+
+def _not_compiled(problem: str) -> NotCompiledError:
+    return NotCompiledError(f"trainer.compile: step is not possible here: {problem}; use trainer.compile=auto or off")
+
+
+def _problem(parts: StepParts, batches: Batches, accumulate_steps: int) -> str | None:
     if (reason := why_only_by_torch(parts)) is not None:
         return reason
     if not isinstance(batches, TensorBatches):

@@ -89,8 +89,9 @@ class Trainer:
         accumulate_steps: batches whose gradients make one update.
         grad_clip_norm: the largest allowed norm of the whole gradient; None for no clipping.
         precision: ``fp32``, ``fp64``, ``bf16`` (autocast) or ``fp16`` (autocast with loss scaling; CUDA only).
-        compile: how steps are done: ``off`` by torch's own operations; ``step`` by the C library, whole steps and many
-            in a call (CPU; refused where it has no form for a part); ``auto`` by what is faster.
+        compile: how steps are done: ``off`` by torch's own operations; ``step`` whole steps, many in a call: by the C
+            library on the CPU, as CUDA graphs on CUDA, refused where a part has no such form; ``auto`` by what is
+            faster.
         threads: CPU threads; None chooses by a rule on shapes and cores.
         deterministic: whether torch must refuse operations that do not repeat exactly.
         checkpoint_every: how often to save: ``50`` (steps), ``30s`` or ``2ep``.
