@@ -24,6 +24,8 @@ SUBCOMMANDS = {
     "gradient": Subcommand("bench_gradient", "one gradient by hand-written backpropagation against autograd"),
     "checkpoints": Subcommand("bench_checkpoints", "what saving costs, at the default cadence and more often"),
     "startup": Subcommand("bench_startup", "how long whole commands take, and each figure"),
+    "sklearn": Subcommand("bench_sklearn", "nnlab.sklearn beside scikit-learn: accuracy, fits, grid searches"),
+    "csv": Subcommand("bench_csv", "a CSV file to a float32 matrix, beside pandas"),
     "peers": Subcommand("bench_peers", "nnlab beside JAX, Keras, scikit-learn, skorch, Lightning, torch.compile"),
 }
 

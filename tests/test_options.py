@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -15,7 +16,7 @@ from nnlab.config import LIST_GROUPS, config_folder
 
 #: how many options each group has: one that is added or lost is noticed here
 COUNTS = {
-    "data": 18,
+    "data": 23,
     "model": 2,
     "init": 13,
     "loss": 11,
@@ -36,7 +37,9 @@ FOUND = {
     if folder.is_dir() and folder.name != "hydra"
 }
 #: options that need a package which only an extra installs
-EXTRAS = {("logger", "mlflow"): "mlflow"}
+EXTRAS = {("logger", "mlflow"): "mlflow", ("data", "parquet"): "pyarrow", ("data", "arrow"): "pyarrow"}
+#: data sets that say how they took a table
+TABLES = ("arrow", "csv", "npz", "parquet", "sklearn")
 #: these two decide what is drawn, so they run whole, figures and all
 WHOLE = ("data", "experiment")
 #: no single runs; tests/sweep runs them whole
@@ -54,6 +57,31 @@ def test_every_companion_is_of_an_option_that_exists():
     assert all(name in FOUND[group] for group, names in COMPANIONS.items() for name in names)
 
 
+def skip_without_extra(group, name):
+    if package := EXTRAS.get((group, name)):
+        extra = "table" if package == "pyarrow" else package
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'nnlab[{extra}]'")
+
+
+def write_rows(name):
+    """A small table in the format of an option, in the current folder."""
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    columns = {"a": x[:, 0], "b": x[:, 1], "kind": np.where(x.sum(axis=1) > 0, 1, 0)}
+    if name == "csv":
+        lines = [",".join(columns), *(f"{a},{b},{kind}" for a, b, kind in zip(*columns.values(), strict=True))]
+        Path("rows.csv").write_text("\n".join(lines) + "\n")
+    elif name == "npz":
+        np.savez("rows.npz", X=x, y=columns["kind"])
+    elif name == "parquet":
+        from pyarrow import parquet, table
+
+        parquet.write_table(table(columns), "rows.parquet")
+    elif name == "arrow":
+        from pyarrow import feather, table
+
+        feather.write_feather(table(columns), "rows.arrow")
+
+
 def words_for(group, name):
     companions = COMPANIONS.get(group, {}).get(name, [])
     data = [] if any(word.startswith("data=") for word in companions) else ["data=iris"]
@@ -62,8 +90,7 @@ def words_for(group, name):
 
 @pytest.mark.parametrize(("group", "name"), QUICK, ids=lambda part: part)
 def test_option_trains_two_steps_as_its_yaml_stands(group, name, tmp_path, monkeypatch):
-    if package := EXTRAS.get((group, name)):
-        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'nnlab[{package}]'")
+    skip_without_extra(group, name)
     monkeypatch.chdir(tmp_path)
     words = words_for(group, name)
     logger = [] if group == "logger" else ["logger=[]"]
@@ -89,8 +116,12 @@ def test_option_trains_two_steps_as_its_yaml_stands(group, name, tmp_path, monke
 
 @pytest.mark.parametrize(("group", "name"), SINGLE)
 def test_data_and_experiments_run_whole_with_two_steps(group, name, tmp_path, monkeypatch, capsys):
+    skip_without_extra(group, name)
     monkeypatch.chdir(tmp_path)
-    assert main(["train", f"{group}={name}", *SHORT, "logger=[]"]) == 0
+    if group == "data":
+        write_rows(name)
+    companions = COMPANIONS.get(group, {}).get(name, [])
+    assert main(["train", f"{group}={name}", *companions, *SHORT, "logger=[]"]) == 0
     (folder,) = Path("outputs", name).iterdir()
     result = json.loads((folder / "result.json").read_text())
     content = yaml.safe_load((config_folder() / group / f"{name}.yaml").read_text())
@@ -99,7 +130,11 @@ def test_data_and_experiments_run_whole_with_two_steps(group, name, tmp_path, mo
     steps = min(2, limits.get("max_epochs", 2), limits.get("max_steps", 2))
     assert (result["status"], result["steps"]) == ("completed", steps)
     said = " ".join(result["notes"])
-    assert result["notes"] == [] or "no validation split" in said or name in ("matmul", "activation_matters")
+    if name in TABLES:
+        assert "inputs: " in said
+        assert "target " in said
+    else:
+        assert result["notes"] == [] or "no validation split" in said or name in ("matmul", "activation_matters")
     assert (folder / "figures" / "learning_curves.png").stat().st_size > 1000
     record = json.loads((folder / "run.json").read_text())
     assert record["options"][group] == name

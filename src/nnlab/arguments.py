@@ -20,6 +20,8 @@ PLAIN = {
 }
 #: flags of `nnlab lr-find` alone, each with a value
 LR_FIND = ("--method", "--min-lr", "--max-lr", "--rates", "--steps", "--seeds")
+#: flags of `nnlab data` alone, each with a value
+DATA = ("--figure",)
 #: flags with a value -> their long form
 VALUED = {
     "--cfg": "--cfg",
@@ -30,7 +32,7 @@ VALUED = {
     "-cd": "--config-dir",
     "--info": "--info",
     "-i": "--info",
-    **{flag: flag for flag in LR_FIND},
+    **{flag: flag for flag in (*LR_FIND, *DATA)},
 }
 REFUSED = {
     "--experimental-rerun": "it reads a pickle; `nnlab resume RUN_DIR` does this from plain files",
@@ -50,7 +52,7 @@ VALUES = {
     "--method": ("sweep", "range"),
 }
 #: those of `nnlab train`
-ALL = frozenset([*PLAIN.values(), *VALUED.values()]) - set(LR_FIND)
+ALL = frozenset([*PLAIN.values(), *VALUED.values()]) - {*LR_FIND, *DATA}
 
 
 @dataclass

@@ -143,24 +143,24 @@ def _list(words: list[str]) -> int:
 
 def _show(what: str) -> Callable[[list[str]], int]:
     def show(words: list[str]) -> int:
-        from nnlab.arguments import split_arguments
+        from nnlab.arguments import DATA, split_arguments
         from nnlab.help import SHOW_USAGE
 
-        arguments = split_arguments(words, known=("--help", "--config-dir"))
+        arguments = split_arguments(words, known=("--help", "--config-dir", *(DATA if what == "data" else ())))
         if "--help" in arguments.flags:
             print(SHOW_USAGE[what])
             return 0
         with collector.resting():
             from nnlab.command import resolved_config
 
-        text, code = _page(what, *resolved_config(arguments))
+        text, code = _page(what, *resolved_config(arguments), arguments.flags.get("--figure"))
         print(text)
         return code
 
     return show
 
 
-def _page(what: str, config: dict[str, Any], choices: dict[str, Any]) -> tuple[str, int]:
+def _page(what: str, config: dict[str, Any], choices: dict[str, Any], figure: str | None) -> tuple[str, int]:
     """What a verb prints, and its exit code."""
     if what == "gradcheck":
         with collector.resting():
@@ -171,7 +171,9 @@ def _page(what: str, config: dict[str, Any], choices: dict[str, Any]) -> tuple[s
     with collector.resting():
         from nnlab import show as pages
 
-    return pages.data_page(config, choices) if what == "data" else pages.model_page(config), 0
+    if what == "data":
+        return pages.data_page(config, choices, Path(figure) if figure is not None else None), 0
+    return pages.model_page(config), 0
 
 
 def _graph(words: list[str]) -> int:

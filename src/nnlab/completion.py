@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nnlab.arguments import ALL, LR_FIND, VALUES, Arguments
+from nnlab.arguments import ALL, DATA, LR_FIND, VALUES, Arguments
 from nnlab.config import LIST_GROUPS, ConfigError, Library, choices_of
 from nnlab.help import VERBS
 
@@ -41,7 +41,7 @@ _RUN_FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _ROOT_KEYS = ("seed", "device", "name", "figures", "plugins")
 _SHOW_FLAGS = ("--config-dir", "--help")
-_FLAGS = {"train": tuple(sorted(ALL)), "lr-find": (*LR_FIND, *_SHOW_FLAGS), **_REPORTS}
+_FLAGS = {"train": tuple(sorted(ALL)), "lr-find": (*LR_FIND, *_SHOW_FLAGS), "data": (*DATA, *_SHOW_FLAGS), **_REPORTS}
 
 
 def script(shell: str) -> str:

@@ -11,11 +11,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 import nnlab
+from nnlab.data.dataset import Dataset
 from nnlab.data.folds import fold_words
+from nnlab.data.raw_columns import raw_columns
 from nnlab.experiment import Member, Result
+from nnlab.run_record import printable
 from nnlab.small_model import result_lines
 from nnlab.words import counted
 
@@ -33,6 +37,8 @@ class Terminal(Console):
 
 #: members of which each has a line on the terminal
 MOST_MEMBERS = 40
+#: columns of a table of one's own that the header of a run shows
+MOST_COLUMNS = 12
 
 
 def header_lines(member: Member) -> dict[str, str]:
@@ -46,8 +52,9 @@ def header_lines(member: Member) -> dict[str, str]:
     inputs = counted(len(dataset.input_names), "input")
     outputs = f"{len(dataset.class_names)} classes" if dataset.class_names else ", ".join(dataset.target_names)
     threads = f", {counted(trainer.threads, 'thread')}" if trainer.device.type == "cpu" else ""
-    is_compiled = trainer.engine is not None and trainer.engine.engine.name == "native"
-    how = f"{member.config['trainer']['precision']}{', compiled steps' * is_compiled}"
+    engine = trainer.engine.engine.name if trainer.engine is not None else ""
+    steps = {"native": ", compiled steps", "graphs": ", CUDA graphs"}.get(engine, "")
+    how = f"{member.config['trainer']['precision']}{steps}"
     return {
         "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}{folds and f'; {folds}'}",
         "model": describe_model(trainer.model),
@@ -56,6 +63,31 @@ def header_lines(member: Member) -> dict[str, str]:
         "device": f"{trainer.device}{threads}, {how}",
         "folder": str(member.folder),
     }
+
+
+def columns_table(dataset: Dataset, most: int) -> Table:
+    """The columns of one's own table: what stands in the training rows, and what the model gets.
+
+    Args:
+        dataset: with an encoding.
+        most: columns that have a line; the others are counted.
+    """
+    columns = raw_columns(dataset)
+    rows = [(column, column.cells(dataset.train)) for column in columns[:most]]
+    every = ("empty", "filled with", "different", "min", "mean", "std", "max", "commonest")
+    figures = [name for name in every if any(name in cells for _, cells in rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("training inputs")
+    table.add_column("kind")
+    for name in figures:
+        table.add_column(name, justify="left" if name in ("commonest", "filled with") else "right")
+    table.add_column("the model gets")
+    for column, cells in rows:
+        texts = [cells.get(name, "") for name in figures]
+        table.add_row(*map(Text, (printable(column.name), column.kind, *texts, column.becomes)))
+    if len(columns) > most:
+        table.add_row(f"… and {len(columns) - most:,} more")
+    return table
 
 
 def describe_model(model: nn.Module) -> str:
@@ -82,6 +114,14 @@ def print_header(console: Console, member: Member) -> None:
     for name, line in header_lines(member).items():
         console.print(f"  {name:<10} {line}", highlight=False, markup=False, soft_wrap=True)
     console.print()
+    dataset = member.built.dataset
+    if dataset.encoding is not None:
+        print_table(console, columns_table(dataset, MOST_COLUMNS))
+        console.print()
+    for note in dataset.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    if dataset.notes:
+        console.print()
 
 
 def print_summary(console: Console, member: Member, result: Result) -> None:
@@ -99,9 +139,11 @@ def print_summary(console: Console, member: Member, result: Result) -> None:
     if content["best"] and content["final"]:
         print_table(console, _table(content))
     numbers = result_lines(member)
-    for line in [*numbers, *([""] if numbers and content["notes"] else [])]:
+    # Those on the data stand above, in the header.
+    notes = [note for note in content["notes"] if note not in member.built.dataset.notes]
+    for line in [*numbers, *([""] if numbers and notes else [])]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for note in content["notes"]:
+    for note in notes:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     _print_next(console, result.folder)
 

@@ -22,6 +22,20 @@ from nnlab.words import counted
 
 #: what the run's preprocessing stands in for
 _PREPROCESSING = ("expand", "input_scale", "standardize", "standardize_target")
+#: what a file is called that is not split
+ALL = "all"
+#: keys that split a table of one's own, with the values that leave it whole
+_UNSPLIT = {
+    "split": "order",
+    "split_column": None,
+    "valid_fraction": 0.0,
+    "test_fraction": 0.0,
+    "num_valid": None,
+    "num_test": None,
+    "valid_path": None,
+    "test_path": None,
+    "folds": None,
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,7 @@ class Evaluation:
 
     Args:
         run: what was evaluated.
-        split: ``train``, ``valid`` or ``test``.
+        split: ``train``, ``valid`` or ``test``; ``all`` of a file that is not split.
         num_rows: of the split.
         metrics: ``loss`` and each metric by name.
         notes: one sentence for each thing that is not as in the training.
@@ -50,11 +64,16 @@ class Evaluation:
         run = self.run
         return "\n".join(
             [
-                f"{printable(run.name)}: {self.split} split, {self.num_rows:,} rows, "
-                f"{run.checkpoint} parameters (step {run.step:,})",
+                f"{printable(run.name)}: {self._rows}, {run.checkpoint} parameters (step {run.step:,})",
                 *(f"  {name:<{width}}  {text:>{max(map(len, figures.values()))}}" for name, text in figures.items()),
             ]
         )
+
+    @property
+    def _rows(self) -> str:
+        if self.split == ALL:
+            return f"all {counted(self.num_rows, 'row')} of the file"
+        return f"{self.split} split, {self.num_rows:,} rows"
 
     @property
     def json(self) -> str:
@@ -89,6 +108,11 @@ def evaluate(folder: Path, split: str | None, checkpoint: Which, overrides: Sequ
     """
     typed = read_overrides(overrides, ("data", "device", "plugins"))
     run = load_run(folder, checkpoint, typed.plugins, typed.device or trained_device(folder))
+    is_whole = _is_whole(run, typed)
+    if is_whole and split is not None:
+        raise ConfigError(
+            f"--split {split}: another file is evaluated whole; with data.split=… on the command line it is split"
+        )
     dataset = make_data(run, typed)
     notes = [*run.notes, *_data_notes(run, dataset, typed)]
     if split is None:
@@ -96,6 +120,7 @@ def evaluate(folder: Path, split: str | None, checkpoint: Which, overrides: Sequ
     if split not in dataset.splits:
         raise ConfigError(f"--split {split}: these data have no such split, only {' and '.join(dataset.splits)}")
     rows = dataset.splits[split]
+    split = ALL if is_whole else split
     loss, _ = build_loss(run.config, run.task)
     metrics = build_metrics(run.config, run.task)
     check_fit(run.task, loss, metrics, run.config["model"], run.options)
@@ -108,7 +133,7 @@ def evaluate(folder: Path, split: str | None, checkpoint: Which, overrides: Sequ
 
 
 def make_data(run: LoadedRun, overrides: RunOverrides | None = None) -> Dataset:
-    """The run's data once more, or others of the same shape.
+    """The run's data once more, or others of the same shape; tables of one's own are encoded as the run has learnt.
 
     Args:
         run: whose config says what they are.
@@ -124,11 +149,19 @@ def make_data(run: LoadedRun, overrides: RunOverrides | None = None) -> Dataset:
     config = with_data(run.config, overrides)
     check_config(config, config["plugins"])
     node = {key: value for key, value in config["data"].items() if key not in _PREPROCESSING}
+    if _is_whole(run, overrides):
+        node |= {key: value for key, value in _UNSPLIT.items() if key in node}
     check_data_size(node, [one.key.removeprefix("data.") for one in overrides.data])
-    dataset, _ = build_data({**config, "data": node})
+    dataset, _ = build_data({**config, "data": node}, run.preprocessing.table)
     if _shape(run) != _shape(dataset):
         raise ConfigError(f"the data are {_shape(dataset)}; the model was trained on {_shape(run)}")
     return dataset
+
+
+def _is_whole(run: LoadedRun, overrides: RunOverrides) -> bool:
+    """Whether the data are another file than the run's, and nothing is said of how it is to be split."""
+    typed = {one.key.removeprefix("data.") for one in overrides.data}
+    return run.preprocessing.table is not None and "path" in typed and not typed & set(_UNSPLIT)
 
 
 def _shape(data: LoadedRun | Dataset) -> str:
@@ -141,7 +174,8 @@ def _shape(data: LoadedRun | Dataset) -> str:
 
 def _data_notes(run: LoadedRun, dataset: Dataset, overrides: RunOverrides) -> list[str]:
     changed = overrides.option is not None or bool(overrides.data)
-    notes = []
+    # What is said of the run's own data was said when it was trained.
+    notes = list(dataset.notes) if changed else []
     if not changed and fingerprint(dataset) != run.fingerprint:
         notes.append("these are not the rows that the run was trained and tested on, though the config is the same")
     for what, wanted, found in (

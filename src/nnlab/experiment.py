@@ -177,6 +177,8 @@ def assemble(
     """
     splits = (shared or Rows()).splits(built.dataset, built.preprocessing, built.readout)
     member = Member(name, config, choices, list(overrides), folder, built, splits)
+    for text in built.dataset.notes:
+        built.trainer.sinks.say(text)
     member.arrays = arrays_before(built)
     return member
 
@@ -388,13 +390,14 @@ def _choices(member: Member) -> dict[str, Any]:
         engine, reason = "stack", f"one of {member.stack_width} that fit together"
     else:
         engine, reason = (choice.engine.name, choice.reason) if choice is not None else ("none", "it cannot begin")
+    is_recorded = engine == "stack" and trainer.device.type == "cuda" and trainer.compile == "step"
     return {
         "device": str(trainer.device),
         "threads": trainer.threads,
         "machine": machine().digest,
         "engine": engine,
         "engine_reason": reason,
-        "compile": "step" if engine == "native" else "off",
+        "compile": "step" if engine in ("native", "graphs") or is_recorded else "off",
         "stack_width": member.stack_width,
     }
 

@@ -24,6 +24,7 @@ from nnlab.lock import RunLock
 from nnlab.manifest import add_to_manifest
 from nnlab.restore import LoadedRun, Which, load_run
 from nnlab.run_overrides import read_overrides
+from nnlab.words import counted
 
 Format = Literal["onnx", "torch_export"]
 #: format -> file, and the packages that it needs
@@ -112,7 +113,7 @@ def export(folder: Path, form: Format, output: Path | None, checkpoint: Which, o
     if run.precision.autocast is not None:
         run = replace(run, precision=Precision(torch.float32, None, "cpu"))
         notes.append(f"trained with {run.config['trainer']['precision']}: exported and checked in fp32")
-    rows = make_data(run).train.inputs[:MOST_ROWS]
+    rows, what = _some_rows(run, notes)
     try:
         payload, function, dtype = _MAKERS[form](run)
         largest = _largest_difference(run, function, rows)
@@ -130,8 +131,35 @@ def export(folder: Path, form: Format, output: Path | None, checkpoint: Which, o
     write_json(file.with_name(f"{name}.json"), card)
     if output is None:
         notes += _enter(folder, [f"{place.name}/{name}", f"{place.name}/{name}.json"])
-    agrees = f"agrees with the run on {len(rows)} training rows: largest difference {largest:.2g}"
-    return Exported(file, (f"{file}: {len(payload):,} bytes; {agrees}", *(f"note: {note}" for note in notes)))
+    agrees = f"agrees with the run on {len(rows)} {what}: largest difference {largest:.2g}"
+    lines = [f"{file}: {len(payload):,} bytes; {agrees}", *_table_lines(run, name)]
+    return Exported(file, (*lines, *(f"note: {note}" for note in notes)))
+
+
+def _some_rows(run: LoadedRun, notes: list[str]) -> tuple[Tensor, str]:
+    """Rows to compare on, and what they are: training rows, or made up where a table of one's own is gone."""
+    try:
+        return make_data(run).train.inputs[:MOST_ROWS], "training rows"
+    except ConfigError as error:
+        moments = run.preprocessing.input_moments
+        if run.preprocessing.table is None or moments is None or run.preprocessing.expand:
+            raise
+        notes.append(f"the run's table cannot be had, so that rows were made up: {'; '.join(error.problems)}")
+    mean, std = torch.tensor(moments.mean), torch.tensor(moments.std)
+    noise = torch.randn(MOST_ROWS, len(mean), generator=torch.Generator().manual_seed(0))
+    return (mean + std * noise) / run.preprocessing.input_scale, "rows made up from the training rows' mean and spread"
+
+
+def _table_lines(run: LoadedRun, name: str) -> list[str]:
+    """What has to be done to raw columns before the file takes them."""
+    table = run.preprocessing.table
+    if table is None:
+        return []
+    num_raw, num_inputs = len(table.columns), len(run.input_names)
+    return [
+        f"it takes {counted(num_inputs, 'encoded column')}, not the {num_raw:,} raw ones: {name}.json has under "
+        '"table" what each raw column becomes'
+    ]
 
 
 def _enter(folder: Path, names: Sequence[str]) -> list[str]:
@@ -248,6 +276,7 @@ def _card(run: LoadedRun, form: Format, file: str, dtype: torch.dtype) -> dict[s
         "target": list(run.target_names),
         "inputs": [rows | {"columns": list(run.input_names), "units": "the columns' own, as in the run's data"}],
         "outputs": [output],
+        "table": None if run.preprocessing.table is None else run.preprocessing.table.to_json(),
         "versions": {package: version(package) for package in ("nnlab", "torch", *FORMATS[form][1])},
     }
 

@@ -41,8 +41,12 @@ The overrides are those of `nnlab train`; nothing is trained and nothing is writ
 SHOW_USAGE = {
     "data": f"""usage: nnlab data [group=option] [key=value] …
 
-What a run would learn from: task, splits, classes, columns, and how the model sees them.{_SHOW_FLAGS}
-  nnlab data data=iris data.standardize=false""",
+What a run would learn from: task, splits, classes, columns, and how the model sees them; of a table of your own what
+was guessed, filled in and left out.{_SHOW_FLAGS}\
+  --figure FILE              a histogram of each column by split, .png or .svg
+
+  nnlab data data=iris data.standardize=false
+  nnlab data data=csv data.path=house.csv data.target=price --figure house.png""",
     "model": f"""usage: nnlab model [group=option] [key=value] …
 
 What a run would train: layers, shapes and parameters, for the data that are chosen.{_SHOW_FLAGS}
@@ -154,7 +158,8 @@ nothing else.{_PLUGINS_KEY}
     "evaluate": f"""usage: nnlab evaluate RUN_DIR [--split train|valid|test] [--checkpoint best|last] [data overrides]
 
 Loss and metrics of a trained run on a split: test where there is one, else valid, else train. The data are made again
-from the run's config; overrides of data change them. The preprocessing stays that of the training.
+from the run's config; overrides of data change them. The preprocessing stays that of the training, and so does the
+encoding of a table of your own: another data.path is evaluated whole, unless data.split is given too.
 
   --split train|valid|test   which rows{_CHECKPOINT_FLAG}
   --json                     for a program: all digits, notes inside
@@ -168,8 +173,9 @@ from the run's config; overrides of data change them. The preprocessing stays th
 
 What a trained run says of new rows. Files end in .csv (UTF-8, commas, a header) or .parquet (pip install
 'nnlab[table]'). Columns are matched by name, in any order and in the units that the run was trained on; others are
-passed over. The output has a row for each row: prediction (the class, or the value in the target's units; with several
-targets prediction_NAME), and for classes probability_NAME.
+passed over. A run on a table of your own takes its raw columns, with texts, dates and empty cells as in the training.
+The output has a row for each row: prediction (the class, or the value in the target's units; with several targets
+prediction_NAME), and for classes probability_NAME.
 
   --input FILE               the rows
   --output FILE              replaced in one step if it is there; - prints CSV{_CHECKPOINT_FLAG}
@@ -183,7 +189,8 @@ targets prediction_NAME), and for classes probability_NAME.
 A trained run as one file that needs no nnlab: from rows in the user's units to values in the target's units, or to
 probabilities, with the preprocessing inside and any number of rows. It is compared with the run on up to 256 training
 rows before it is written; exit code 1 if it differs by more than 1e-5. A JSON file beside it names inputs, outputs,
-classes and the largest difference. ONNX needs pip install 'nnlab[export]'.
+classes and the largest difference; of a table of your own it says what each raw column becomes, since the model takes
+encoded ones. ONNX needs pip install 'nnlab[export]'.
 
   --format onnx|torch_export model.onnx, or model.pt2 for torch.export.load
   --output DIR               default: export/ in the run's folder{_CHECKPOINT_FLAG}{_PLUGINS_KEY}

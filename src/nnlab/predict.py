@@ -13,7 +13,17 @@ from nnlab.folder import RESULT_FILE, FolderError, read_json
 from nnlab.restore import LoadedRun, Which, load_run, members_of
 from nnlab.run_overrides import read_overrides
 from nnlab.run_record import printable, shown
-from nnlab.table import STANDARD_OUTPUT, Columns, check_ending, check_place, read_table, write_table
+from nnlab.table import (
+    STANDARD_OUTPUT,
+    Columns,
+    check_ending,
+    check_place,
+    read_raw_table,
+    read_table,
+    some_names,
+    write_table,
+)
+from nnlab.words import counted
 
 #: what a member has come to whose parameters are worth a place in a mean
 _FINISHED = ("completed", "early_stopped")
@@ -69,16 +79,72 @@ def predict(
                 "all of them together with --mean"
             )
         runs = [load_run(folder, checkpoint, typed.plugins, device)]
-    rows, passed_over = read_table(Path(given), runs[0].input_names)
-    inputs = torch.from_numpy(rows)
-    columns = _of_mean(runs, inputs) if mean else _of_one(runs[0], inputs)
+    rows = _read_rows(Path(given), runs)
+    columns = _of_mean(runs, rows.inputs) if mean else _of_one(runs[0], rows.inputs[0])
     for name, values in columns.items():
         if isinstance(values, np.ndarray) and not np.isfinite(values).all():
-            row = int(np.argmax(~np.isfinite(values))) + 1
+            row = int(rows.places[np.argmax(~np.isfinite(values))]) + 1
             notes.append(f"{printable(name)} is no finite number in row {row:,}: the row is far from the training's")
+    if len(rows.places) < rows.num_rows:
+        columns = {name: _spread(values, rows) for name, values in columns.items()}
     changed = write_table(output, columns)
     run_notes = dict.fromkeys(note for run in runs for note in run.notes)
-    return Predicted(len(rows), (*run_notes, *notes, *passed_over, *changed))
+    return Predicted(rows.num_rows, (*run_notes, *notes, *rows.notes, *changed))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that can be predicted.
+
+    Args:
+        inputs: as each run wants them, float32 [M, F].
+        places: where they stand in the file, int [M].
+        num_rows: of the file.
+        notes: one sentence for each thing that was passed over or changed.
+    """
+
+    inputs: Sequence[Tensor]
+    places: np.ndarray
+    num_rows: int
+    notes: tuple[str, ...]
+
+
+def _read_rows(path: Path, runs: Sequence[LoadedRun]) -> _Rows:
+    tables = [run.preprocessing.table for run in runs]
+    encodings = [table for table in tables if table is not None]
+    if len(encodings) < len(runs):
+        if encodings:
+            raise ConfigError("--mean: some members were trained on a table with columns of any kind, others not")
+        numbers, notes = read_table(path, runs[0].input_names)
+        same = torch.from_numpy(numbers)
+        return _Rows([same] * len(runs), np.arange(len(same)), len(same), tuple(notes))
+    data = runs[0].config["data"]
+    table = read_raw_table(path, data.get("delimiter"), data.get("encoding", "utf-8"), encodings[0].raw_names)
+    # Each member has learnt an encoding of its own from its own training rows.
+    encoded = [encoding.encode(table) for encoding in encodings]
+    places = np.arange(table.num_rows)
+    for one in encoded:
+        places = np.intersect1d(places, one.rows, assume_unique=True)
+    inputs = [torch.from_numpy(one.values[np.isin(one.rows, places)]) for one in encoded]
+    said = dict.fromkeys(note for one in encoded for note in one.notes)
+    extra = [name for name in table.columns if name not in encodings[0].raw_names]
+    passed_over = [f"{path}: {some_names(extra)}: not needed, passed over"] if extra else []
+    if len(places) < table.num_rows:
+        left_out = counted(table.num_rows - len(places), "row")
+        passed_over.append(f"{left_out} with empty cells: the prediction is empty too, as the run's data.missing=drop")
+    return _Rows(inputs, places, table.num_rows, (*table.notes, *said, *passed_over))
+
+
+def _spread(values: np.ndarray | Sequence[str], rows: _Rows) -> np.ndarray | Sequence[str]:
+    """The values of some rows as a column of all rows, empty in the others."""
+    if isinstance(values, np.ndarray):
+        numbers = np.full(rows.num_rows, np.nan, values.dtype)
+        numbers[rows.places] = values
+        return numbers
+    texts = [""] * rows.num_rows
+    for place, text in zip(rows.places.tolist(), values, strict=True):
+        texts[place] = text
+    return texts
 
 
 def _of_one(run: LoadedRun, inputs: Tensor) -> Columns:
@@ -93,9 +159,9 @@ def _of_one(run: LoadedRun, inputs: Tensor) -> Columns:
     }
 
 
-def _of_mean(runs: Sequence[LoadedRun], inputs: Tensor) -> Columns:
+def _of_mean(runs: Sequence[LoadedRun], inputs: Sequence[Tensor]) -> Columns:
     """Mean and standard deviation over the members, in float64; of classes the one with the largest mean."""
-    predictions = [run.predict(inputs) for run in runs]
+    predictions = [run.predict(rows) for run, rows in zip(runs, inputs, strict=True)]
     first = runs[0]
     each = torch.stack([_figures(p.value, p.probability).double() for p in predictions])
     mean, std = each.mean(dim=0), each.std(dim=0, correction=1)

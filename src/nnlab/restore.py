@@ -21,7 +21,7 @@ from nnlab.gradient.base import Precision
 from nnlab.manifest import MANIFEST_FILE, check_some
 from nnlab.metric.readout import Readout
 from nnlab.pointer import CHECKPOINTS, read_pointer
-from nnlab.run_record import RunRecord, printable, read_record, shown
+from nnlab.run_record import Columns, RunRecord, printable, read_record, shown
 from nnlab.trainer.batches import place
 from nnlab.trainer.checkpoint import Checkpoints
 from nnlab.trainer.evaluation import predict
@@ -335,7 +335,22 @@ def _read_preprocessing(record: RunRecord) -> Preprocessing:
     if moments is not None and (columns.task != "regression" or len(moments.mean) != len(columns.target_names)):
         wanted = f"the moments of {len(columns.target_names)} targets" if columns.task == "regression" else "null"
         raise FolderError(f"{path}: target: expected {wanted} as in run.json, found those of {len(moments.mean)}")
+    _check_table(path, preprocessing, columns)
     return preprocessing
+
+
+def _check_table(path: Path, preprocessing: Preprocessing, columns: Columns) -> None:
+    """The encoding of a table of one's own names task, targets and classes once more."""
+    if preprocessing.table is None:
+        return
+    target = preprocessing.table.target
+    for key, found, wanted in (
+        ("task", target.task, columns.task),
+        ("names", target.names, columns.target_names),
+        ("class_names", target.class_names, columns.class_names),
+    ):
+        if found != wanted:
+            raise FolderError(f"{path}: table.target.{key}: expected {shown(wanted)} as in run.json")
 
 
 def _restored(

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
 from nnlab.data.folds import with_fold
 from nnlab.data.preprocessing import Preprocessing
+from nnlab.data.table.encoding import Encoding
 from nnlab.metric.readout import Readout
 from nnlab.target import Node, call
 
@@ -49,7 +51,7 @@ class Rows:
         key = (id(dataset), repr(sorted(vars(readout).items(), key=lambda item: item[0])))
         if key not in self._encoded:
             self._encoded[key] = {
-                split: (preprocessing.inputs(rows.inputs), readout.encode(rows.target))
+                split: (preprocessing.all_inputs(rows.inputs), readout.encode(rows.target))
                 for split, rows in dataset.splits.items()
             }
         return self._encoded[key]
@@ -67,15 +69,16 @@ def fingerprint(dataset: Dataset) -> str:
     for name, split in dataset.splits.items():
         for tensor in (split.inputs, split.target):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
+            digest.update(tensor.contiguous().numpy().reshape(-1).data)
     return digest.hexdigest()
 
 
-def build_data(config: Node) -> tuple[Dataset, Preprocessing]:
+def build_data(config: Node, fitted: Encoding | None = None) -> tuple[Dataset, Preprocessing]:
     """The data set and its preprocessing.
 
     Args:
         config: the resolved config of a run.
+        fitted: the encoding of raw columns that a run has learnt; None to learn it from the training rows.
 
     Returns:
         The rows as the user knows them, and what is done to them.
@@ -84,10 +87,15 @@ def build_data(config: Node) -> tuple[Dataset, Preprocessing]:
         ConfigError: for data that cannot be had.
     """
     node, own = split_node("data", config)
-    dataset = call(node, ALLOWED["data"], "data", config["plugins"])
+    folds, fold = own.get("folds"), own.get("fold", 0)
+    dataset = call(node, ALLOWED["data"], "data", config["plugins"], folds=folds, fold=fold, fitted=fitted)
     if not isinstance(dataset, Dataset):
         raise ConfigError(f"data: {node['_target_']} gave no Dataset but {type(dataset).__name__}")
-    dataset = with_fold(dataset, own.get("folds"), own.get("fold", 0), node.get("seed", 0))
+    # What encodes raw columns has dealt the folds itself: it learns from the rows that are left to train on.
+    if dataset.encoding is None:
+        dataset = with_fold(dataset, folds, fold, node.get("seed", 0))
+    elif fitted is None and not own.get("standardize_target") and dataset.task == "regression":
+        dataset = replace(dataset, notes=(*dataset.notes, *_target_notes(dataset)))
     return dataset, Preprocessing.fit(
         dataset,
         own.get("expand", []),
@@ -95,3 +103,16 @@ def build_data(config: Node) -> tuple[Dataset, Preprocessing]:
         own.get("standardize", False),
         own.get("standardize_target", False),
     )
+
+
+def _target_notes(dataset: Dataset) -> list[str]:
+    """Advice on targets that a fresh model's outputs are far from."""
+    std = dataset.train.target.double().std(dim=0, correction=0).tolist()
+    far = [
+        f"{name} has {value:.3g}" for name, value in zip(dataset.target_names, std, strict=True) if not 0.1 < value < 10
+    ]
+    if not far:
+        return []
+    return [
+        f"a model learns targets of a standard deviation near 1 best; {', '.join(far)}: data.standardize_target=true"
+    ]

@@ -1,39 +1,56 @@
 """The pages of `nnlab data` and `nnlab model`: what a run would train on, and what would be trained."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.table import Table
 from torch import Tensor
 
 from nnlab.build import build_model
 from nnlab.config import ConfigError
-from nnlab.console import describe_model, table_text
+from nnlab.console import columns_table, describe_model, table_text
 from nnlab.data.dataset import Dataset
 from nnlab.data.folds import class_counts, fold_words
+from nnlab.data.raw_columns import raw_columns
+from nnlab.durable import write_atomic
 from nnlab.rows import build_data
 from nnlab.small_model import forward_pass, page_lines
 from nnlab.words import counted
+
+if TYPE_CHECKING:  # matplotlib takes half a second, which only those who draw shall pay
+    from nnlab.figure import CategoryColumn, NumberColumn
 
 #: columns shown one by one; wider data sets show the first ones
 MOST_COLUMNS = 12
 #: of a page, in characters
 WIDTH = 110
+#: of a table whose cells are not to be broken
+MOST_WIDTH = 10_000
+#: columns of a table of one's own that have a line each
+MOST_OWN_COLUMNS = 100
+#: columns that the figure shows, targets included
+MOST_PANELS = 16
 
 
-def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
+def data_page(config: Mapping[str, Any], choices: Mapping[str, Any], figure: Path | None = None) -> str:
     """Task, splits, classes and columns of the data that a config chooses.
 
     Args:
         config: resolved, plain values.
         choices: the option chosen for each group.
+        figure: where a picture of the columns goes, a .png or .svg file; None for none.
 
     Returns:
         The page.
 
     Raises:
-        ConfigError: for data that cannot be had.
+        ConfigError: for data that cannot be had, or a figure that cannot be drawn there.
+        OSError: if the figure cannot be written.
     """
+    if figure is not None:
+        _check_figure(figure)
     dataset, preprocessing = build_data(config)
     lines = [
         f"{choices['data']}: {dataset.task}",
@@ -53,13 +70,83 @@ def data_page(config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
         raise ConfigError(f"data.batch_size: expected at least 1, found {batch}")
     lines.append(f"  batches  {-(-len(dataset.train) // batch):,} of {batch:,} rows an epoch")
     seen = preprocessing.inputs(dataset.train.inputs)
+    own = dataset.encoding is not None
     tables = [
-        _columns_table("training inputs", dataset.input_names, dataset.train.inputs),
+        *([] if own else [_columns_table("training inputs", dataset.input_names, dataset.train.inputs)]),
         *([_columns_table("as the model sees them", preprocessing.input_names, seen)] if _changes(config) else []),
     ]
     if dataset.task == "regression":
         tables.append(_columns_table("training targets", dataset.target_names, dataset.train.target))
-    return "\n".join([*lines, "", *(table_text(table, WIDTH) for table in tables)]).rstrip()
+    page = [*lines, ""]
+    if own:
+        page.append(table_text(columns_table(dataset, MOST_OWN_COLUMNS), MOST_WIDTH))
+    page += [table_text(table, WIDTH) for table in tables]
+    page += [f"note: {note}" for note in dataset.notes]
+    if figure is not None:
+        path = config["data"].get("path")
+        _draw(dataset, f"{Path(path).name if path else choices['data']}: what stands in the columns", figure)
+        page.append(f"figure   {figure}")
+    return "\n".join(page).rstrip()
+
+
+def _check_figure(path: Path) -> None:
+    """Before the data are read, which may take a while."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise ConfigError(f"--figure: expected a file that ends in .png or .svg, found {path}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--figure: there is no folder {path.parent}")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"--figure: {path} is no file")
+
+
+def _draw(dataset: Dataset, title: str, path: Path) -> None:
+    from nnlab.figure import column_histograms, png, svg
+
+    columns = _drawn_columns(dataset)
+    left_out = len(columns) - MOST_PANELS
+    note = f"{counted(left_out, 'more column')} not shown" if left_out > 0 else ""
+    sizes = {name: len(split) for name, split in dataset.splits.items()}
+    figure = column_histograms(columns[:MOST_PANELS], sizes, title, note)
+    write_atomic(path, svg(figure) if path.suffix.lower() == ".svg" else png(figure)[0])
+
+
+def _drawn_columns(dataset: Dataset) -> list["NumberColumn | CategoryColumn"]:
+    """Targets first."""
+    from nnlab.figure import CategoryColumn, NumberColumn
+
+    splits = dataset.splits
+    columns: list[NumberColumn | CategoryColumn] = []
+    if dataset.class_names:
+        counts = {
+            name: np.bincount(split.target.flatten().long().numpy(), minlength=len(dataset.class_names))
+            for name, split in splits.items()
+        }
+        columns.append(CategoryColumn(dataset.target_names[0], dataset.class_names, counts, is_target=True))
+    else:
+        for place, target in enumerate(dataset.target_names):
+            values = {name: split.target[:, place].numpy() for name, split in splits.items()}
+            columns.append(NumberColumn(target, values, is_target=True))
+    for column in raw_columns(dataset):
+        if column.kind == "category":
+            counts = {name: column.counts(split) for name, split in splits.items()}
+            columns.append(CategoryColumn(column.name, *_without_nothing([*column.categories, "none of them"], counts)))
+        elif column.kind == "boolean":
+            counts = {name: column.truths(split) for name, split in splits.items()}
+            columns.append(CategoryColumn(column.name, ("false", "true"), counts))
+        else:
+            values = {name: column.inputs(split)[:, 0] for name, split in splits.items()}
+            unit = f" ({column.becomes.partition(';')[0]})" if column.kind == "date" else ""
+            columns.append(NumberColumn(f"{column.name}{unit}", values))
+    return columns
+
+
+def _without_nothing(
+    labels: Sequence[str], counts: Mapping[str, np.ndarray]
+) -> tuple[Sequence[str], Mapping[str, np.ndarray]]:
+    """Leave the last place out if no row of any split is there."""
+    if any(count[-1] for count in counts.values()):
+        return labels, counts
+    return labels[:-1], {name: count[:-1] for name, count in counts.items()}
 
 
 def model_page(config: Mapping[str, Any]) -> str:

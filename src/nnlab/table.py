@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from nnlab.config import ConfigError, nearest
 from nnlab.durable import write_atomic
 from nnlab.run_record import printable, shown
 from nnlab.words import counted
+
+if TYPE_CHECKING:
+    from nnlab.data.table.column import Table
 
 #: a table's columns by name: numbers, or texts
 Columns = Mapping[str, np.ndarray | Sequence[str]]
@@ -71,7 +74,43 @@ def read_table(path: Path, names: Sequence[str]) -> tuple[np.ndarray, list[str]]
     with np.errstate(over="ignore"):
         rows = values.astype(np.float32)
     _refuse_infinite(path, values, rows, names)
-    return rows, [f"{path}: {_some(extra)}: not needed, passed over"] if extra else []
+    return rows, [f"{path}: {some_names(extra)}: not needed, passed over"] if extra else []
+
+
+def read_raw_table(path: Path, delimiter: str | None, encoding: str, names: Sequence[str]) -> "Table":
+    """Read columns of any kind, for a run that has learnt what they mean.
+
+    Args:
+        path: a CSV file with a header, or a Parquet file.
+        delimiter: of CSV; None to guess it.
+        encoding: of CSV.
+        names: the columns that are needed.
+
+    Returns:
+        The table.
+
+    Raises:
+        ConfigError: for a file that cannot be read, or without a row.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file")
+    try:
+        if path.suffix.lower() == PARQUET:
+            from nnlab.data.table.read_arrow import read_parquet
+
+            table = read_parquet(str(path))
+        else:
+            from nnlab.data.table.read_csv import CsvOptions, read_csv
+
+            table = read_csv(path, CsvOptions(delimiter=delimiter, encoding=encoding))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise ConfigError(_missing_columns(path, list(table.columns), names, missing))
+    if not table.num_rows:
+        raise ConfigError(f"{path}: expected rows below the header, found none")
+    return table
 
 
 def write_table(path: str, columns: Columns) -> list[str]:
@@ -218,10 +257,12 @@ def _missing_columns(path: Path, header: Sequence[str], names: Sequence[str], mi
     if len(header) == 1 and header[0].count(";") and len(names) > 1:
         return f"{path}: the header has semicolons; columns are separated by commas"
     if len(missing) == len(names) == len(header):
-        what = "the first line holds numbers" if all(map(_is_number, header)) else f"its columns are {_some(header)}"
+        what = (
+            "the first line holds numbers" if all(map(_is_number, header)) else f"its columns are {some_names(header)}"
+        )
         return (
             f"{path}: as many columns as the model needs, but none of their names ({what}); columns are matched by "
-            f"name, so the first line has to name them: {_some(names, most=len(names))}"
+            f"name, so the first line has to name them: {some_names(names, most=len(names))}"
         )
     lacking = [f"{printable(name)}{nearest(name, [name for name in header if name not in names])}" for name in missing]
     listed = ", ".join(lacking[:_MOST_NAMES]) + (f", … ({len(lacking)} in all)" if len(lacking) > _MOST_NAMES else "")
@@ -256,7 +297,8 @@ def _refuse_infinite(path: Path, values: np.ndarray, rows: np.ndarray, names: Se
         )
 
 
-def _some(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+def some_names(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+    """Names for a message, those of many columns shortened."""
     listed = ", ".join(map(printable, names[:most]))
     return listed + (f", … ({len(names)} in all)" if len(names) > most else "")
 

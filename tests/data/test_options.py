@@ -46,12 +46,19 @@ OPTIONS = {
     "wine": Facts("multiclass", 13, (106, 36, 36), (59 / 178, 71 / 178, 48 / 178)),
     "breast_cancer": Facts("binary", 30, (341, 114, 114), (212 / 569, 357 / 569)),
     "diabetes": Facts("regression", 10, (266, 88, 88)),
+    "sklearn": Facts("multiclass", 4, (90, 30, 30), (1 / 3,) * 3),
 }
+#: options that need a file of the user's: their rows are tested in tests/data/table
+FILES = ("csv", "parquet", "arrow", "npz")
+TABLES = (*FILES, "sklearn")
+#: parameters that nnlab sets, not a config's group
+SET_BY_NNLAB = {"fitted"}
 SEEDLESS = {"height_weight", "celsius", "inline"}
 SEEDED = sorted(set(OPTIONS) - SEEDLESS)
 WITH_TEST_ROWS = ["x_squared", "rings", "moons", "gauss", "circle", "xor", "spirals", "plane", "bumps"]
-USES_SKLEARN = ["digits", "iris", "wine", "breast_cancer", "diabetes"]
+USES_SKLEARN = ["digits", "iris", "wine", "breast_cancer", "diabetes", "sklearn"]
 every_option = pytest.mark.parametrize("name", OPTIONS)
+every_option_and_file = pytest.mark.parametrize("name", [*OPTIONS, *FILES])
 
 
 def keys(name: str) -> dict:
@@ -62,7 +69,8 @@ def make(name: str, **changes) -> Dataset:
     config = keys(name)
     module, _, function = config["_target_"].rpartition(".")
     target = getattr(importlib.import_module(module), function)
-    return target(**{key: config[key] for key in inspect.signature(target).parameters} | changes)
+    parameters = set(inspect.signature(target).parameters) - SET_BY_NNLAB
+    return target(**{key: config[key] for key in parameters} | changes)
 
 
 def equal(one: Split | None, other: Split | None) -> bool:
@@ -72,30 +80,31 @@ def equal(one: Split | None, other: Split | None) -> bool:
 
 
 def test_configs_on_disk_are_the_options_of_this_table():
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(OPTIONS)
-    assert set(nnlab.data.__all__) >= set(OPTIONS)
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*OPTIONS, *FILES}
+    assert set(nnlab.data.__all__) >= {*OPTIONS, *FILES}
 
 
-@every_option
+@every_option_and_file
 def test_option_keys_are_the_functions_and_the_common_ones(name):
     parameters = inspect.signature(getattr(nnlab.data, name)).parameters
-    optional = {"expand"} if OPTIONS[name].num_inputs == 2 else set()
-    assert set(keys(name)) == {"_target_"} | set(parameters) | COMMON | optional
+    optional = {"expand"} if name in OPTIONS and OPTIONS[name].num_inputs == 2 else set()
+    assert set(keys(name)) == {"_target_"} | (set(parameters) - SET_BY_NNLAB) | COMMON | optional
     assert keys(name)["_target_"] == f"nnlab.data.{name}"
     assert ("seed" in parameters) == (name not in SEEDLESS)
 
 
-@every_option
+@every_option_and_file
 def test_option_first_line_is_a_short_comment(name):
     first = (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# ")
     assert len(first) <= 90
 
 
-@every_option
+@every_option_and_file
 def test_defaults_are_in_yaml_only(name):
     parameters = inspect.signature(getattr(nnlab.data, name)).parameters.values()
-    assert [p.name for p in parameters if p.default is not p.empty] == (["task"] if name == "inline" else [])
+    expected = ["task"] if name == "inline" else ["folds", "fold", "fitted"] if name in TABLES else []
+    assert [p.name for p in parameters if p.default is not p.empty] == expected
 
 
 @every_option

@@ -64,6 +64,17 @@ def test_standardize_equals_standard_scaler_fitted_on_train_only(make):
     assert fitted.inputs(data.valid.inputs).double().mean(dim=0).abs().max() > 1e-3
 
 
+def test_many_rows_are_standardized_as_few_are():
+    """More rows than moments are taken of at once; far from zero, so that sums of squares would lose their digits."""
+    values = 1e5 + np.random.default_rng(0).normal(size=(150_000, 2)).astype(np.float32)
+    data = table(values.astype(np.float32), np.zeros((150_000, 1), np.float32))
+    fitted = fit(data, standardize=True)
+    reference = StandardScaler().fit(values.astype(np.float64))
+    np.testing.assert_allclose(fitted.input_moments.mean, reference.mean_, rtol=1e-12)
+    np.testing.assert_allclose(fitted.input_moments.std, reference.scale_, rtol=1e-9)
+    assert torch.equal(fitted.all_inputs(data.train.inputs), fitted.inputs(data.train.inputs))
+
+
 def test_standardize_target_has_the_training_targets_moments():
     data = progression()
     fitted = fit(data, standardize_target=True)

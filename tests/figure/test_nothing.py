@@ -12,6 +12,10 @@ PLANE = {"class_names": ["a", "b"], "input_names": ["x1", "x2"], "title": "t"}
 
 #: a call -> what its error says
 NOTHING = {
+    "column histograms": (
+        lambda: figure.column_histograms([], {"train": 1}, "t"),
+        "column histograms: expected at least one column",
+    ),
     "strip": (lambda: figure.strip([], "m", []), "strip plot: expected at least one group"),
     "group curves": (lambda: figure.group_curves([], "m"), "group curves: expected at least one run with a curve"),
     "group curves of groups without any": (

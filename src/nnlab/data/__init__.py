@@ -7,17 +7,20 @@ from nnlab.data.measured import celsius, height_weight
 from nnlab.data.playground import bumps, circle, gauss, plane, spirals, xor
 from nnlab.data.preprocessing import Preprocessing
 from nnlab.data.synthetic import blobs, moons, rings, x_squared
+from nnlab.data.table.own import arrow, csv, npz, parquet, sklearn
 
 __all__ = [
     "Dataset",
     "Preprocessing",
     "Split",
     "Task",
+    "arrow",
     "blobs",
     "breast_cancer",
     "bumps",
     "celsius",
     "circle",
+    "csv",
     "diabetes",
     "digits",
     "gauss",
@@ -25,8 +28,11 @@ __all__ = [
     "inline",
     "iris",
     "moons",
+    "npz",
+    "parquet",
     "plane",
     "rings",
+    "sklearn",
     "spirals",
     "wine",
     "x_squared",

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from nnlab.data.table.encoding import Encoding
 
 Task = Literal["regression", "binary", "multiclass"]
 
@@ -37,6 +40,9 @@ class Dataset:
         input_names: one name for each of the F input columns.
         target_names: one name for each target column (a single one for classification).
         class_names: one name for each class, in the order of the target's codes; empty for regression.
+        encoding: how raw columns became the inputs, learnt from the training rows; None for a set that has no others.
+        notes: one sentence for each thing that was inferred, filled in or left out.
+        num_empty: of each raw column, the training cells that were filled in; no numbers where none ever is.
     """
 
     task: Task
@@ -46,6 +52,9 @@ class Dataset:
     input_names: tuple[str, ...]
     target_names: tuple[str, ...]
     class_names: tuple[str, ...] = ()
+    encoding: "Encoding | None" = None
+    notes: tuple[str, ...] = ()
+    num_empty: tuple[int, ...] = ()
 
     @property
     def num_outputs(self) -> int:

@@ -1,5 +1,6 @@
 """Pictures of runs: arrays in, a matplotlib Figure out; no pyplot, no files."""
 
+from nnlab.figure.column_histograms import CategoryColumn, NumberColumn, column_histograms
 from nnlab.figure.confusion_matrix import confusion_matrix
 from nnlab.figure.decision_map import decision_map
 from nnlab.figure.durations import durations
@@ -24,12 +25,15 @@ from nnlab.figure.value_map import value_map
 from nnlab.figure.weights import Spread, weights
 
 __all__ = [
+    "CategoryColumn",
     "Decisions",
     "GroupCurves",
+    "NumberColumn",
     "SettingCurve",
     "Spread",
     "StripRow",
     "Values",
+    "column_histograms",
     "confusion_matrix",
     "decision_film",
     "decision_map",

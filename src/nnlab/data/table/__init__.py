@@ -1,0 +1,1 @@
+"""Own tables: from files to a data set."""
