@@ -96,7 +96,7 @@ def fitting(**settings: Any) -> Any:
         {"grad_clip_norm": 1.0}, {"train": rows(seed=3)}, {"shuffle": False}, {"monitor": "train/loss"},
         {"readout": readout(1.0, 2.0)},
     ],
-    ids=str,
+    ids=lambda other: next(iter(other)),
 )  # fmt: skip
 def test_place_is_the_same_with_another(other):
     same = {"readout": readout(3.0, 4.0)} if "readout" in other else {}
