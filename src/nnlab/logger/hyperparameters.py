@@ -14,6 +14,7 @@ _LEFT_OUT = re.compile(
 #: numbers that may be null, or a list: always text, since TensorBoard cannot sort a column of both
 MIXED = frozenset(
     {
+        *("data.folds", "data.num_test", "data.num_valid", "data.test_fraction", "data.valid_fraction"),
         *("init.mean", "init.std", "optim.max_eval", "schedule.max_lr", "schedule.total_steps"),
         *("trainer.grad_clip_norm", "trainer.max_steps"),
     }
