@@ -21,6 +21,7 @@ from nnlab.trainer.batches import TensorBatches
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.stacked_model import StackedModel
+from nnlab.trainer.stream_batches import StreamBatches
 from nnlab.trainer.together import why_alone
 from nnlab.words import counted
 
@@ -268,7 +269,7 @@ def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows)
     reason = why_alone(fitting)
     linear = [module for module in trainer.model.modules() if isinstance(module, nn.Linear)]
     parameters = list(trainer.model.parameters())
-    num_rows = min(trainer.batch_size, len(splits["train"][0])) * trainer.accumulate_steps
+    num_rows = min(trainer.batch_size, len(built.dataset.train)) * trainer.accumulate_steps
     step = Step(
         num_rows,
         [(layer.in_features, layer.out_features) for layer in linear],
@@ -277,7 +278,7 @@ def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows)
         trainer.device.type == "cpu",
     )
     reason = reason or _why_not_together(fitting)
-    num_dealt = sum(len(splits[name][0]) for name in ("train", "valid") if name in splits)
+    num_dealt = sum(len(rows) for name, rows in built.dataset.splits.items() if name != "test")
     is_compiled = trainer.engine is not None and trainer.engine.engine.name == "native"
     if is_compiled and trainer.compile == "step":
         reason = "trainer.compile=step: stacks are computed by torch's own operations"
@@ -291,8 +292,8 @@ def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows)
 def _why_not_together(fitting: Fitting) -> str | None:
     """Why two of such models cannot be computed as one, found by trying."""
     parts, batches = fitting.parts, fitting.batches
-    assert isinstance(batches, TensorBatches)
-    rows, target = batches.inputs[:2], batches.target[:2]
+    assert isinstance(batches, TensorBatches | StreamBatches)
+    rows, target = batches.first_rows
     try:
         stack = StackedModel([copy.deepcopy(parts.model) for _ in range(2)], parts.objective)
         stack.check(rows)
