@@ -20,6 +20,8 @@ from nnlab.data.stream.streamed import Streamed
 from nnlab.loss import CrossEntropy
 from nnlab.metric import Accuracy, LogLoss
 from nnlab.trainer import Trainer
+from nnlab.trainer.interrupt import Interrupt
+from nnlab.trainer.together import place_of
 
 NUM_ROWS = 1003
 WORDS = [
@@ -202,16 +204,16 @@ def test_killed_run_goes_on_to_the_same_bits(home, windows):
 
 
 @pytest.mark.parametrize("words", ["", "data.shuffle=false trainer.accumulate_steps=2"])
-def test_members_of_a_sweep_read_once_and_equal_lone_runs(words, home, windows, monkeypatch):
+def test_members_of_a_sweep_read_once_and_equal_lone_runs(words, home, windows, monkeypatch, capsys):
     words = ["data.streaming=true", "trainer.precision=fp64", *words.split()]
     reads = []
     fill = Streamed.fill
     monkeypatch.setattr(
         Streamed, "fill", lambda self, spans, *rest: (reads.append(len(self)), fill(self, spans, *rest))
     )
-    sweep = ["seed=0,1,2", "optim=sgd,adam", "hydra.sweep.dir=sweep", "trainer.workers=1"]
-    sweep = [word for word in sweep if not word.startswith("trainer.workers")]
+    sweep = ["seed=0,1,2", "optim=sgd,adam", "hydra.sweep.dir=sweep"]
     assert main(["train", "-m", *WORDS, *words, *sweep]) == 0
+    assert capsys.readouterr().out.count("note: rows stay on disk") == 1
     members = sorted(path.parent for path in Path("sweep").glob("*/run.json"))
     records = [json.loads((member / "run.json").read_text()) for member in members]
     assert [record["choices"]["engine"] for record in records] == ["stack"] * 6
@@ -221,6 +223,19 @@ def test_members_of_a_sweep_read_once_and_equal_lone_runs(words, home, windows, 
     assert num_windows == len([rows for rows in reads if rows == max(reads)])  # six members, as often as one
     (same,) = [m for m, r in zip(members, records, strict=True) if {"seed=1", "optim=adam"} <= set(r["overrides"])]
     close(rows_of(same), rows_of("lone"), 1e-9)
+
+
+def test_runs_in_different_epochs_do_not_read_together(tmp_path):
+    inputs = torch.randn(100, 2)
+    rows = Streamed(stored(tmp_path, inputs, (inputs[:, 0] > 0).long()), lambda *pair: pair, 0, 32)
+    fittings = []
+    for _ in range(2):
+        model = nn.Linear(2, 2)
+        trainer = Trainer(model, CrossEntropy(0.0), torch.optim.SGD(model.parameters(), lr=0.1), batch_size=4)
+        fittings.append(trainer.begin(rows, None, Interrupt(), in_stack=True))
+    assert place_of(fittings[0]) == place_of(fittings[1])
+    fittings[1].progress.epoch = 1
+    assert place_of(fittings[0]) != place_of(fittings[1])
 
 
 def test_killed_sweep_goes_on_to_the_same_numbers(home, windows):
