@@ -1,5 +1,6 @@
 """Tables whose rows stay on disk are the data sets that they would be in memory; the cache that they lie in."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -34,6 +35,7 @@ def frame(seed=0, num_rows=NUM_ROWS):
             "shop": rng.integers(0, 30, num_rows).astype(str),
             "c": np.array(["low", "mid", "high"])[np.digitize((x**2).sum(axis=1), [1.0, 3.0])],
             "z": np.tanh(x[:, 0]) + rng.normal(size=num_rows),
+            "late": np.maximum(np.arange(num_rows) - 0.7 * num_rows, 0),  # the same in the first rows
         }
     )
 
@@ -75,6 +77,7 @@ WORDS = {
     "time": "data=csv data.path=t.csv data.target=z data.split=time data.split_column=when",
     "files": "data=csv data.path=t.csv data.target=c data.valid_path=valid.csv",
     "folds": "data=csv data.path=t.csv data.target=c data.folds=3 data.fold=1",
+    "constant where it is trained on": "data=csv data.path=t.csv data.target=z data.split=order",
     "parquet": "data=parquet data.path=t.parquet data.target=c",
     "parts": "data=parquet data.path=parts data.target=z",
     "arrow": "data=arrow data.path=t.arrow data.target=c",
@@ -130,6 +133,19 @@ def test_a_table_is_read_once_and_again_when_anything_about_it_changes(table, mo
     data(*moved)
     assert len(made) == 6
     assert len(set(made)) == 6
+
+
+def test_digest_is_remembered_until_size_or_date_of_a_file_change(table, monkeypatch):
+    file = table / "t.csv"
+    os.utime(file, (1e9, 1e9))
+    first = cache.digest_of(file)
+    assert first == hashlib.sha256(file.read_bytes()).hexdigest()
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_BLOCK", None)  # with which nothing can be read
+        assert cache.digest_of(file) == first
+    file.write_text(file.read_text().replace("red", "ros", 1))
+    os.utime(file, (2e9, 2e9))
+    assert cache.digest_of(file) == hashlib.sha256(file.read_bytes()).hexdigest() != first
 
 
 def test_damaged_or_foreign_entries_are_made_anew(table):
