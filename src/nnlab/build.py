@@ -14,6 +14,7 @@ from nnlab.allowed import ALLOWED, TORCH_LOSS, split_node
 from nnlab.callback.base import Callback
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset, Task
+from nnlab.data.folds import class_counts
 from nnlab.data.preprocessing import Preprocessing
 from nnlab.device import resolve_device
 from nnlab.fit_check import check_fit, output_code
@@ -21,6 +22,7 @@ from nnlab.folder import FIGURE_FORMATS
 from nnlab.init.layers import apply as fill_layers
 from nnlab.logger.base import Logger
 from nnlab.loss.base import Loss, Penalty
+from nnlab.loss.class_weight import balanced_class_weight
 from nnlab.metric.base import Metric
 from nnlab.metric.readout import Readout
 from nnlab.optim.dynamo import put_off_dynamo
@@ -46,6 +48,10 @@ class Built:
     preprocessing: Preprocessing
     readout: Readout
     trainer: Trainer
+
+
+#: rows whose classes are counted at a time
+_ROWS_COUNTED = 1 << 20
 
 
 class Problems:
@@ -116,6 +122,38 @@ def build_loss(config: Node, task: str) -> tuple[Any, Penalty]:
     return loss, Penalty(own.get("l1", 0.0), own.get("l2", 0.0))
 
 
+def with_class_weight(config: Node, shared: Rows) -> Node:
+    """A config whose ``balanced`` class weights are the numbers that follow from its training rows.
+
+    Args:
+        config: the resolved config of a run.
+        shared: data sets that are made already.
+
+    Returns:
+        The same config where nothing is balanced, or where its data cannot be had, which ``build`` says.
+
+    Raises:
+        ConfigError: for a regression, and for a class without a training row.
+    """
+    if config["loss"].get("class_weight") != "balanced":
+        return config
+    try:
+        dataset, _ = shared.data(config)
+    except ValueError:
+        return {**config, "loss": {**config["loss"], "class_weight": None}}
+    if not dataset.class_names:
+        raise ConfigError("loss.class_weight: balanced needs classes, and a regression has none")
+    counts = dict.fromkeys(dataset.class_names, 0)
+    for _, target in dataset.train.blocks(_ROWS_COUNTED):
+        for name, count in class_counts(dataset, target).items():
+            counts[name] += count
+    try:
+        weights = balanced_class_weight(counts)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return {**config, "loss": {**config["loss"], "class_weight": weights}}
+
+
 def build_readout(task: Task, preprocessing: Preprocessing, loss: Any, model: Node) -> Readout:
     """What the model's outputs mean: it follows from task, loss and output activation.
 
@@ -164,12 +202,15 @@ def build(
         ConfigError: with every problem of every part.
     """
     problems = Problems()
+    shared = shared or Rows()
+    with problems.collected():
+        config = with_class_weight(config, shared)
     device = torch.device("cpu")
     with problems.collected():
         device = resolve_device(config["device"])
     parts: dict[str, Any] = {}
     with problems.collected():
-        parts["dataset"], parts["preprocessing"] = (shared or Rows()).data(config)
+        parts["dataset"], parts["preprocessing"] = shared.data(config)
     dataset = parts.get("dataset")
     # Without data the widths are unknown, but the other values of the model can still be checked.
     num_inputs, num_outputs = (

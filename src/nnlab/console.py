@@ -60,7 +60,7 @@ def header_lines(member: Member) -> dict[str, str]:
     return {
         "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}{folds and f'; {folds}'}",
         "model": describe_model(trainer.model),
-        "loss": f"{_title(trainer.loss)}{_penalties(member.config)}; best epoch by {_monitor(member)}",
+        "loss": f"{_loss(member)}{_penalties(member.config)}; best epoch by {_monitor(member)}",
         "optimizer": f"{type(trainer.optimizer).__name__}, {_lr(member.config)}, schedule {member.choices['schedule']}",
         "device": f"{trainer.device}{threads}, {how}",
         "folder": str(member.folder),
@@ -237,8 +237,11 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def _title(loss: object) -> str:
-    return type(loss).__name__
+def _loss(member: Member) -> str:
+    loss = member.built.trainer.loss
+    weights = getattr(loss, "class_weight", None)
+    shown = "" if weights is None else f", class weights {', '.join(f'{weight:.4g}' for weight in weights)}"
+    return f"{type(loss).__name__}{shown}"
 
 
 def _penalties(config: Mapping[str, Any]) -> str:

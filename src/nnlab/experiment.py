@@ -400,7 +400,15 @@ def _choices(member: Member) -> dict[str, Any]:
         "engine_reason": reason,
         "compile": "step" if engine in ("native", "graphs") or is_recorded else "off",
         "stack_width": member.stack_width,
+        **_class_weight(member),
     }
+
+
+def _class_weight(member: Member) -> dict[str, Any]:
+    """The numbers that ``balanced`` stands for."""
+    if member.config["loss"].get("class_weight") != "balanced":
+        return {}
+    return {"class_weight": list(getattr(member.built.trainer.loss, "class_weight", ()))}
 
 
 def _columns(dataset: Dataset) -> dict[str, Any]:

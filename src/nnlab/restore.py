@@ -175,6 +175,8 @@ def load_run(
 def _load_run(folder: Path, checkpoint: Which, plugins: Sequence[str], device: str) -> LoadedRun:
     record = read_record(folder)
     config = {**record.config, "plugins": list(plugins)}
+    if record.class_weight:
+        config["loss"] = {**config["loss"], "class_weight": list(record.class_weight)}
     with said_of(record, plugins):
         check_config(config, plugins)
     preprocessing = _read_preprocessing(record)

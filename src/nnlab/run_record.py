@@ -1,5 +1,6 @@
 """What run.json says, read as if a stranger had written it: plain data, and every key that is used is checked."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class RunRecord:
         compile: how its steps were done, ``off`` or ``step``.
         stack_width: runs that it was trained together with, itself included.
         fingerprint: SHA-256 of its data.
+        class_weight: the numbers that ``loss.class_weight=balanced`` stands for; empty where that is not so.
     """
 
     folder: Path
@@ -66,6 +68,7 @@ class RunRecord:
     compile: str
     stack_width: int
     fingerprint: str
+    class_weight: tuple[float, ...] = ()
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -99,7 +102,17 @@ def read_record(folder: Path) -> RunRecord:
         compile=_compile(found),
         stack_width=found.number("choices.stack_width", 1),
         fingerprint=found.text("data_fingerprint"),
+        class_weight=_class_weight(found, config),
     )
+
+
+def _class_weight(found: "_Reader", config: Mapping[str, Any]) -> tuple[float, ...]:
+    if config["loss"].get("class_weight") != "balanced":
+        return ()
+    weights = found.value("choices.class_weight")
+    if not isinstance(weights, list) or not all(isinstance(w, int | float) and 0 <= w < math.inf for w in weights):
+        raise found.error("choices.class_weight", "a list of numbers from 0", weights)
+    return tuple(float(weight) for weight in weights)
 
 
 def _compile(found: "_Reader") -> str:

@@ -1,6 +1,5 @@
 """Binary cross-entropy on logits."""
 
-from collections.abc import Sequence
 from typing import ClassVar, final
 
 from torch import Tensor
@@ -8,7 +7,7 @@ from torch.nn import functional as F
 
 from nnlab.data.dataset import Task
 from nnlab.loss.base import Loss
-from nnlab.loss.class_weight import check_class_weight
+from nnlab.loss.class_weight import ClassWeight, numbers_of
 
 
 @final
@@ -33,9 +32,8 @@ class BCE(Loss):
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     reads: ClassVar[str] = "logit"
 
-    def __init__(self, class_weight: Sequence[float] | None = None) -> None:
-        check_class_weight(class_weight, num_classes=2)
-        self.class_weight = class_weight
+    def __init__(self, class_weight: ClassWeight = None) -> None:
+        self.class_weight = numbers_of(class_weight, num_classes=2)
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The loss of each sample, as ``Loss.per_sample``."""

@@ -1,15 +1,14 @@
 """The loss that a task has unless another is chosen."""
 
-from collections.abc import Sequence
-
 from nnlab.data.dataset import Task
 from nnlab.loss.base import Loss
 from nnlab.loss.bce import BCE
+from nnlab.loss.class_weight import ClassWeight
 from nnlab.loss.cross_entropy import CrossEntropy
 from nnlab.loss.mse import MSE
 
 
-def auto(task: Task, class_weight: Sequence[float] | None = None) -> Loss:
+def auto(task: Task, class_weight: ClassWeight = None) -> Loss:
     """The loss that follows from the task: MSE, BCE or cross-entropy, with torch's defaults.
 
     Args:

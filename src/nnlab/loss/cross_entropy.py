@@ -1,6 +1,5 @@
 """Cross-entropy over several classes."""
 
-from collections.abc import Sequence
 from typing import ClassVar, final
 
 import torch
@@ -9,7 +8,7 @@ from torch.nn import functional as F
 
 from nnlab.data.dataset import Task
 from nnlab.loss.base import Loss
-from nnlab.loss.class_weight import check_class_weight
+from nnlab.loss.class_weight import ClassWeight, numbers_of
 
 
 @final
@@ -37,12 +36,11 @@ class CrossEntropy(Loss):
     tasks: ClassVar[frozenset[Task]] = frozenset({"multiclass"})
     reads: ClassVar[str] = "logit"
 
-    def __init__(self, label_smoothing: float, class_weight: Sequence[float] | None = None) -> None:
+    def __init__(self, label_smoothing: float, class_weight: ClassWeight = None) -> None:
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"loss.label_smoothing: expected a number from 0 to 1, found {label_smoothing}")
-        check_class_weight(class_weight)
         self.label_smoothing = label_smoothing
-        self.class_weight = class_weight
+        self.class_weight = numbers_of(class_weight)
         self._weight: Tensor | None = None
 
     def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -121,7 +119,7 @@ class CrossEntropy(Loss):
             return None
         dtype = torch.float64 if prediction.dtype == torch.float64 else torch.float32
         if self._weight is None or self._weight.dtype != dtype or self._weight.device != prediction.device:
-            check_class_weight(self.class_weight, num_classes=prediction.shape[-1])
+            numbers_of(self.class_weight, num_classes=prediction.shape[-1])
             self._weight = torch.tensor(self.class_weight, dtype=dtype, device=prediction.device)
         return self._weight
 
