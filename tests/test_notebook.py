@@ -41,14 +41,16 @@ from jupyter_client.manager import start_new_kernel
 manager, client = start_new_kernel(kernel_name="python3")
 
 def wait_for(text):
-    while True:
+    end_s = time.monotonic() + 60
+    while time.monotonic() < end_s:
         message = client.get_iopub_msg(timeout=60)
         if text in str(message["content"]):
             return
         assert message["msg_type"] != "error", message["content"]
+    raise SystemExit(f"never saw {text!r}")
 
 client.execute(sys.argv[1])
-wait_for("epoch 1")
+wait_for(" steps/s")
 time.sleep(0.3)
 manager.interrupt_kernel()
 wait_for("ended as interrupted")
@@ -64,7 +66,7 @@ def in_process_of_its_own(code, *words, work):
     paths = [str(ROOT / "src"), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     words = [sys.executable, "-W", "ignore", "-c", code, *map(str, words)]
-    answer = subprocess.run(words, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    answer = subprocess.run(words, cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=200)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 

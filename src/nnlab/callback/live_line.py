@@ -27,11 +27,12 @@ def live_line(console: Console) -> Line | None:
     Args:
         console: where to.
     """
-    if console.is_terminal:
-        return Live(console=console, auto_refresh=False, transient=True)
-    if not console.quiet and console.file is sys.stdout and in_notebook():
+    if console.quiet:
+        return None
+    # Asked first: Jupyter sets FORCE_COLOR, by which rich believes to be on a terminal.
+    if console.file is sys.stdout and in_notebook():
         return DisplayedLine()
-    return None
+    return Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
 
 def in_notebook() -> bool:
