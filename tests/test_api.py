@@ -141,6 +141,14 @@ def unusual(tmp_path):
     GlobalHydra.instance().clear()
 
 
+def looked_at():
+    sweep = nnlab.sweep([*SMALL, "seed=0,1", "figures=[]"], progress=False)
+    for shown in (sweep, sweep[0], sweep.compare(), nnlab.load_run(sweep[1].folder)):
+        getattr(shown, "_repr_html_", shown.__repr__)()
+    sweep[0].figures["weights"]._repr_png_()
+    sweep[0].load().predict(torch.zeros(2, 2))
+
+
 def refused():
     with pytest.raises(nnlab.ConfigError):
         nnlab.train(["optim.lr=-1"])
@@ -151,6 +159,7 @@ DOES = {
     "fails": lambda: nnlab.train([*SMALL, "optim=sgd", "optim.lr=1e30", "trainer.on_divergence=fail"], progress=False),
     "chdir": lambda: nnlab.train([*SMALL, "hydra.job.chdir=true", "+hydra.job.env_set.MINE=1"], progress=False),
     "refused": refused,
+    "looked at": looked_at,
     "sweep": lambda: nnlab.sweep([*SMALL, "seed=0,1", "hydra.launcher.num_workers=1"], progress=False),
     "workers": lambda: nnlab.sweep(
         [*SMALL, "seed=0,1", "model.widths=[3],[4]", "hydra.launcher.num_workers=2"], progress=False
@@ -367,6 +376,26 @@ def test_second_interrupt_raises_where_the_process_is_somebody_elses():
         assert interrupt.received is signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_interrupt_that_comes_too_late_for_the_status_is_raised():
+    from nnlab.api.guest import raise_late, signals
+
+    with signals() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+    raise_late(interrupt, "interrupted", "a run")
+    with pytest.raises(KeyboardInterrupt, match="after the end of 'a run'"):
+        raise_late(interrupt, "completed", "a run")
+
+
+def test_training_goes_on_when_nobody_reads_what_it_prints(work):
+    code = f"import nnlab; nnlab.train({SMALL}, 'alone'); nnlab.sweep({[*SMALL, 'seed=0,1']}, 'swept')"
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+    records = [work / "alone" / "result.json", *sorted(work.glob("swept/*/result.json"))]
+    assert [json.loads(path.read_text())["status"] for path in records] == ["completed"] * 3
 
 
 def test_interrupted_sweep_goes_on_with_resume():

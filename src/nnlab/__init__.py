@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 __all__ = ["ConfigError", "FolderError", "Trainer", "__version__", "compare", "load_run", "resume", "sweep", "train"]
 
 if TYPE_CHECKING:
-    from nnlab.api import Result, Sweep, compare, train
+    from nnlab.api import Result, Sweep, compare, resume, sweep, train
     from nnlab.config import ConfigError
     from nnlab.folder import FolderError
     from nnlab.restore import load_run

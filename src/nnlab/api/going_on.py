@@ -4,13 +4,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnlab.api.guest import signals, undisturbed
+from nnlab.api.guest import raise_late, signals, undisturbed
 from nnlab.api.one_run import say_aloud, trained
 from nnlab.api.result import Result
 from nnlab.api.several_runs import Sweep, as_sweep
 from nnlab.api.words import as_path, read_words
+from nnlab.callback.live_line import ProgressConsole
 from nnlab.config import ConfigError
-from nnlab.console import Terminal
 from nnlab.folder import RUN_FILE, FolderError
 from nnlab.lock import RunLock
 from nnlab.restore import members_of
@@ -39,17 +39,19 @@ def resume(path: str | os.PathLike[str], overrides: Sequence[str] = (), progress
     """
     arguments = read_words(overrides, "nnlab.resume", '["trainer.max_epochs=200"]')
     folder = as_path(path)
-    with signals(), undisturbed():
-        if (folder / PLAN_FILE).exists() and not (folder / RUN_FILE).exists():
-            return _sweep(folder, arguments.overrides, progress)
-        if members_of(folder):
-            raise FolderError(
-                f"{folder} is a sweep without a plan: nnlab.resume goes on with one of its runs at a time"
-            )
-        request = read_request(folder, arguments.overrides)
-        if request.is_over:
-            return Result.read(folder, request.plugins)
-        return _go_on(request, progress)
+    with signals() as interrupt, undisturbed():
+        found = _gone_on(folder, arguments.overrides, progress)
+    raise_late(interrupt, found.status, found)
+    return found
+
+
+def _gone_on(folder: Path, overrides: Sequence[str], progress: bool) -> Result | Sweep:
+    if (folder / PLAN_FILE).exists() and not (folder / RUN_FILE).exists():
+        return _sweep(folder, overrides, progress)
+    if members_of(folder):
+        raise FolderError(f"{folder} is a sweep without a plan: nnlab.resume goes on with one of its runs at a time")
+    request = read_request(folder, overrides)
+    return Result.read(folder, request.plugins) if request.is_over else _go_on(request, progress)
 
 
 def _sweep(folder: Path, overrides: Sequence[str], progress: bool) -> Sweep:
@@ -59,10 +61,10 @@ def _sweep(folder: Path, overrides: Sequence[str], progress: bool) -> Sweep:
         raise ConfigError(
             f"{folder} is a sweep, which goes on as it was planned; what may change of a run goes with its own folder"
         )
-    console = Terminal(force_jupyter=False, markup=False, quiet=not progress)
+    console = ProgressConsole(quiet=not progress)
     with RunLock(folder) as lock:
         if lock.note:
-            console.print(lock.note, highlight=False, markup=False, soft_wrap=True)
+            console.print(lock.note, soft_wrap=True)
         outcome = run_plan(plan, console, plugins, check_foreign)
         return as_sweep(plan, outcome, plugins)
 

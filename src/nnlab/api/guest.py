@@ -44,12 +44,28 @@ def undisturbed() -> Iterator[None]:
 def signals() -> Iterator[Interrupt]:
     """While it lasts, the first interrupt from the keyboard, or a notebook's stop button, ends a training cleanly.
 
-    It is not raised: the result says it. Any other signal is sent once more at the end, to whoever else waits for it.
+    It is not raised where the result says it: see ``raise_late``. Any other signal is sent once more at the end, to
+    whoever else waits for it.
     """
     with Interrupt() as interrupt:
         yield interrupt
     if interrupt.received not in (None, signal.SIGINT):
         signal.raise_signal(interrupt.received)
+
+
+def raise_late(interrupt: Interrupt, status: str, outcome: object) -> None:
+    """Raise an interrupt that came too late to stop the training: no status tells of it.
+
+    Args:
+        interrupt: from ``signals``.
+        status: of what was trained.
+        outcome: what was trained; the error names it.
+
+    Raises:
+        KeyboardInterrupt: in that case.
+    """
+    if interrupt.received is signal.SIGINT and status != "interrupted":
+        raise KeyboardInterrupt(f"after the end of {outcome!r}")
 
 
 @contextmanager

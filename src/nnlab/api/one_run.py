@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from nnlab import experiment
-from nnlab.api.guest import signals, undisturbed
+from nnlab.api.guest import raise_late, signals, undisturbed
 from nnlab.api.hydra_here import through_hydra
 from nnlab.api.result import Result
 from nnlab.api.words import as_path, checked_words, read_words
@@ -49,7 +49,7 @@ def train(overrides: Sequence[str] = (), folder: str | os.PathLike[str] | None =
         nnlab.FolderError: if the folder is another run's, or cannot be written.
     """
     arguments = read_words(overrides, "nnlab.train", _EXAMPLE)
-    with signals(), undisturbed():
+    with signals() as interrupt, undisturbed():
         command = checked_words(arguments, "hydra.run.dir", folder, multirun=False)
         where, is_new = _folder(command, arguments.config_dirs, folder)
         one = _One(command, progress)
@@ -62,7 +62,9 @@ def train(overrides: Sequence[str] = (), folder: str | os.PathLike[str] | None =
     if one.error is not None:
         raise one.error
     assert one.result is not None
-    return Result(one.result.folder, one.result.content, tuple(command.plugins))
+    result = Result(one.result.folder, one.result.content, tuple(command.plugins))
+    raise_late(interrupt, result.status, result)
+    return result
 
 
 def _run_dir(folder: Path) -> list[str]:

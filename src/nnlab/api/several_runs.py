@@ -9,16 +9,16 @@ from typing import final, overload
 from omegaconf import DictConfig
 
 from nnlab.api.comparing import Comparison, compare
-from nnlab.api.guest import signals, undisturbed
+from nnlab.api.guest import raise_late, signals, undisturbed
 from nnlab.api.hydra_here import through_hydra
 from nnlab.api.page import table
 from nnlab.api.result import Result, number
 from nnlab.api.words import as_path, checked_words, read_words
 from nnlab.arguments import Arguments
+from nnlab.callback.live_line import ProgressConsole
 from nnlab.check import Command
 from nnlab.command import OUTPUTS, quoted, remove_new, short_names
 from nnlab.config import ConfigError
-from nnlab.console import Terminal
 from nnlab.folder import make_folder
 from nnlab.report.conclusion import conclude
 from nnlab.sweep.plan import Plan, relative
@@ -79,19 +79,10 @@ class Sweep(Sequence[Result]):
         return f"Sweep({self.status}: {self._count()}, {self.folder})"
 
     def _repr_html_(self) -> str:
-        columns = ("member", "status", "best", "epoch", "test loss")
-        rows = [
-            (
-                result.folder.name,
-                result.status,
-                f"{result.metrics.best['metric']} {number(result.metrics.best['value'])}"
-                if result.metrics.best
-                else "-",
-                str(result.metrics.best.get("epoch", "-")),
-                number(result.metrics.test.get("loss")),
-            )
-            for result in self.results
-        ]
+        metrics = {str(result.metrics.best["metric"]) for result in self.results if result.metrics.best}
+        best = f"best {metrics.pop()}" if len(metrics) == 1 else "best"
+        rows = [_row(result, names_metric=best == "best") for result in self.results]
+        columns = ("member", "status", best, "epoch", "test loss")
         return table(columns, rows, 2, f"{self.status}: {self._count()}, {self.folder}")
 
     def _count(self) -> str:
@@ -120,7 +111,7 @@ def sweep(overrides: Sequence[str], folder: str | os.PathLike[str] | None = None
     """
     arguments = read_words(overrides, "nnlab.sweep", _EXAMPLE)
     arguments = Arguments(arguments.overrides, {**arguments.flags, "--multirun": ""})
-    with signals(), undisturbed():
+    with signals() as interrupt, undisturbed():
         command = checked_words(arguments, "hydra.sweep.dir", folder, multirun=True)
         _check_launcher(command)
         words, new = [*command.overrides, *short_names(command)], None
@@ -137,7 +128,16 @@ def sweep(overrides: Sequence[str], folder: str | os.PathLike[str] | None = None
                 remove_new(new)
             raise
         assert session.plan is not None
-        return as_sweep(session.plan, session.outcome, command.plugins)
+        found = as_sweep(session.plan, session.outcome, command.plugins)
+    raise_late(interrupt, found.status, found)
+    return found
+
+
+def _row(result: Result, names_metric: bool) -> tuple[str, ...]:
+    best = result.metrics.best
+    value = "-" if not best else f"{best['metric'] + ' ' if names_metric else ''}{number(best['value'])}"
+    test = number(result.metrics.test.get("loss"))
+    return (result.folder.name, result.status, value, str(best.get("epoch", "-")), test)
 
 
 def as_sweep(plan: Plan, outcome: Outcome, plugins: Sequence[str]) -> Sweep:
@@ -175,13 +175,13 @@ class _Session:
         self.plan: Plan | None = None
         self.outcome = Outcome()
         self._plugins = command.plugins
-        self._console = Terminal(force_jupyter=False, quiet=not progress)
+        self._console = ProgressConsole(quiet=not progress)
 
     def __call__(self, config: DictConfig) -> None:
         raise AssertionError("the launcher trains a whole plan")
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def show(self, plan: Plan, num_workers: int | None = None) -> None:
         raise AssertionError("nobody can ask for it")

@@ -21,6 +21,19 @@ class Line(Protocol):
         """Draw it."""
 
 
+@final
+class ProgressConsole(Console):
+    """The console of a program that calls nnlab: once nobody reads it, it is silent, and the training goes on."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        # rich would give each line of a notebook a block of its own; a run's name is a stranger's, and no markup.
+        super().__init__(force_jupyter=False, markup=False, highlight=False, quiet=quiet)
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from here on; rich would end the program."""
+        self.quiet = True
+
+
 def live_line(console: Console) -> Line | None:
     """A line to be drawn again, or None where there are only plain lines, one below the other.
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from torch import Tensor
 
 from nnlab.callback.base import Callback, FitView
-from nnlab.callback.live_line import DisplayedLine, Line, live_line
+from nnlab.callback.live_line import DisplayedLine, Line, ProgressConsole, live_line
 
 #: seconds between two drawings of the live line; one takes as long as a short epoch
 REFRESH_S = 0.5
@@ -28,8 +28,7 @@ class Progress(Callback):
     every_step: ClassVar[bool] = False
 
     def __init__(self, console: Console | None = None) -> None:
-        # rich would give each line of a notebook a block of its own.
-        self.console = console or Console(force_jupyter=False)
+        self.console = console or ProgressConsole()
         self._live: Line | None = None
         self._started_s = 0.0
         self._first_step = 0
