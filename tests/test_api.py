@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import gc
+import importlib
 import json
 import logging
 import os
@@ -436,43 +437,21 @@ def test_functions_and_modules_of_one_name_are_both_there(first):
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
-LEAK = """
-import gc, json, os, sys, tempfile, threading
-import torch, nnlab
-
-def rss_bytes():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-words = ["data.num_train=200", "trainer.max_epochs=2", "trainer.threads=1"]
-found = []
-for number in range(int(sys.argv[1])):
-    result = nnlab.train([*words, f"seed={number}"], progress=False)
-    result._repr_html_(), result.load()
-    del result
-    gc.collect()
-    found.append({
-        "rss": rss_bytes(),
-        "blocks": sys.getallocatedblocks(),
-        "tensors": sum(isinstance(one, torch.Tensor) for one in gc.get_objects()),
-        "threads": threading.active_count(),
-        "native threads": len(os.listdir("/proc/self/task")),
-        "files": len(os.listdir("/proc/self/fd")),
-        "temporary": len(os.listdir(tempfile.gettempdir())),
-    })
-print(json.dumps(found))
-"""
+@pytest.fixture
+def stress_leak(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "scripts"))
+    return importlib.import_module("stress_leak")
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is counted as Linux counts it")
-def test_twenty_runs_leave_no_memory_threads_or_files_behind(work):
-    (work / "tmp").mkdir()
-    environment = {**os.environ, "TMPDIR": str(work / "tmp"), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-c", LEAK, "20"]
-    answer = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
-    found = json.loads(answer.stdout.splitlines()[-1])
-    print(found)
-    for name in ("tensors", "threads", "native threads", "files", "temporary"):
-        assert (name, {one[name] for one in found[5:]}) == (name, {found[5][name]})
-    assert found[-1]["blocks"] - found[5]["blocks"] < 2_000
-    assert found[-1]["rss"] - found[5]["rss"] < 6 << 20
+def test_twenty_runs_leave_no_memory_threads_or_files_behind(work, stress_leak, capsys):
+    assert stress_leak.leak(work, 20, ["figures=[]", "trainer.threads=1"]), capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["tensors", "threads", "native threads", "open files", "temporary files"])
+def test_one_thing_left_behind_is_a_leak(name, stress_leak):
+    before = dict.fromkeys(["tensors", "threads", "native threads", "open files", "temporary files"], 3)
+    found = [before | {"blocks": 10, "bytes": 10}] * 8
+    assert stress_leak.leaks(found) == []
+    found[-1] = found[-1] | {name: 4}
+    assert stress_leak.leaks(found) == [f"{name}: 3 after run 6, 4 after run 8"]
