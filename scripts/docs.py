@@ -32,6 +32,7 @@ PAGES = [
     "docs/first-steps.md",
     "docs/tutorial.md",
     "docs/own-data.md",
+    "docs/python.md",
     "docs/trainer.md",
     "docs/scikit-learn.md",
     "docs/speed.md",

@@ -17,8 +17,8 @@ from pathlib import Path
 NUM_WARM = 6
 #: bytes that the whole process may grow by: allocators keep more at one time than at another
 MOST_BYTES = 6 << 20
-#: objects of Python that a run may leave; what has been seen is 36: 3 KB of matplotlib's and protobuf's caches
-MOST_BLOCKS = 100
+#: small objects of Python that a run may leave, of which caches of other packages have some
+MOST_BLOCKS = 20
 
 
 def train_in_a_row(num_runs: int, overrides: Sequence[str]) -> list[dict[str, int]]:
