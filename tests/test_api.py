@@ -156,7 +156,7 @@ def refused():
 
 
 DOES = {
-    "train": lambda: nnlab.train([*SMALL, "trainer.deterministic=true"], progress=False),
+    "train": lambda: nnlab.train([*SMALL, "trainer.deterministic=true", "model.dropout=0.2"], progress=False),
     "fails": lambda: nnlab.train([*SMALL, "optim=sgd", "optim.lr=1e30", "trainer.on_divergence=fail"], progress=False),
     "chdir": lambda: nnlab.train([*SMALL, "hydra.job.chdir=true", "+hydra.job.env_set.MINE=1"], progress=False),
     "refused": refused,
@@ -173,6 +173,38 @@ def test_nothing_of_the_process_is_changed(what, unusual):
     DOES[what]()  # what is imported at first does not count
     before = settings()
     DOES[what]()
+    after = settings()
+    assert {name: after[name] for name in before if after[name] != before[name]} == {}
+
+
+MESSY = """
+import gc, os, random, warnings
+import numpy, torch
+from nnlab.loss import MSE
+
+class Messy(MSE):
+    def __init__(self):
+        super().__init__()
+        assert numpy.geterr() == dict(divide="warn", over="warn", under="ignore", invalid="warn")
+        assert torch.get_default_dtype() is torch.float32 and torch.is_grad_enabled()
+        numpy.seterr(all="ignore")
+        numpy.random.seed(0)
+        random.seed(0)
+        torch.manual_seed(0)
+        os.environ["MESSY"] = os.environ.pop("TIDY")
+        warnings.simplefilter("always")
+        gc.enable()
+"""
+
+
+def test_parts_of_the_users_own_change_nothing_either(unusual, work, monkeypatch):
+    (work / "messy_lab.py").write_text(MESSY)
+    monkeypatch.syspath_prepend(str(work))
+    monkeypatch.setenv("TIDY", "1")
+    words = ["data=x_squared", "loss=mse", "loss._target_=messy_lab.Messy", "plugins=[messy_lab]", *SMALL[1:]]
+    nnlab.train(SMALL, progress=False)
+    before = settings()
+    assert nnlab.train(words, progress=False).status == "completed"
     after = settings()
     assert {name: after[name] for name in before if after[name] != before[name]} == {}
 

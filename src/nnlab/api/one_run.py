@@ -52,13 +52,13 @@ def train(overrides: Sequence[str] = (), folder: str | os.PathLike[str] | None =
     with signals() as interrupt, undisturbed():
         command = checked_words(arguments, "hydra.run.dir", folder, multirun=False)
         where, is_new = _folder(command, arguments.config_dirs, folder)
-        one = _One(command, progress)
+        at, one = where.absolute(), _One(command, progress)
         try:
             words = [*arguments.overrides, *([] if "hydra.run.dir" in command.values else _run_dir(where))]
             through_hydra("run", words, arguments.config_dirs, one)
         finally:
-            if is_new and (one.is_refused or not any(where.iterdir())):
-                remove_new(where)
+            if is_new and (one.is_refused or not any(at.iterdir())):
+                remove_new(at)
     if one.error is not None:
         raise one.error
     assert one.result is not None
