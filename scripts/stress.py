@@ -6,6 +6,7 @@ python scripts/stress.py signals     every signal at every moment of a run, once
 python scripts/stress.py disk        a small disk that fills up at every moment of a run (ten minutes; needs root)
 python scripts/stress.py sweep       kill -9 of twenty sweeps and their workers, gone on with (ten minutes)
 python scripts/stress.py damage      every file of a run cut short and with single bits flipped (a quarter of an hour)
+python scripts/stress.py leak        300 runs in one process, from Python (six minutes)
 """
 
 import argparse
@@ -83,6 +84,13 @@ def killed_sweeps() -> bool:
     return sweeps(Path.cwd())
 
 
+def runs_in_a_row() -> bool:
+    """Train again and again in one process."""
+    from stress_leak import leak
+
+    return leak(Path.cwd(), num_runs=300)
+
+
 CHECKS = {
     "figures": figures,
     "kills": hundred_kills,
@@ -90,6 +98,7 @@ CHECKS = {
     "signals": every_signal,
     "disk": full_disks,
     "sweep": killed_sweeps,
+    "leak": runs_in_a_row,
 }
 
 

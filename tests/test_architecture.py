@@ -53,6 +53,7 @@ ROWS = [
     {
         "cli",
         "__main__",
+        "api",
         "arguments",
         "command",
         "completion",
@@ -115,10 +116,10 @@ EXCEPTIONS = {
 #: modules that say which of torch's and nnlab's classes have a C form: they know the options by name
 KNOW_OPTIONS = {"native.layers", "native.losses", "native.updates"}
 #: the package's own face, which imports what it shows only when it is asked for it
-FACE = {("", "trainer"), ("", "restore")}
+FACE = {("", "trainer"), ("", "restore"), ("", "config"), ("", "api")}
 HYDRA = {"hydra", "omegaconf"}
 #: DESIGN.md, section 4 and 7
-KNOW_HYDRA = {"config", "check", "build", "experiment", "sweep", "command", "completion", "cli", "hydra_plugins"}
+KNOW_HYDRA = {"config", "check", "build", "experiment", "sweep", "command", "completion", "cli", "api", "hydra_plugins"}
 NEVER_TORCH = {
     "collector",
     "durable",

@@ -13,6 +13,11 @@ def claim_process() -> None:
     _is_sole_user = True
 
 
+def is_sole_user() -> bool:
+    """Whether the process was started for nnlab alone."""
+    return _is_sole_user
+
+
 @contextmanager
 def resting() -> Iterator[None]:
     """For imports: no collection takes place meanwhile.

@@ -62,7 +62,7 @@ def train(arguments: Arguments) -> int:
         return _sweep(arguments, command)
     folder, is_new = _run_folder(command, arguments.config_dirs)
     session = Session(command, folder if is_new else None)
-    return _through_hydra([*flags, *arguments.overrides, f"hydra.run.dir={_quoted(folder)}"], session)
+    return _through_hydra([*flags, *arguments.overrides, f"hydra.run.dir={quoted(folder)}"], session)
 
 
 def checked(arguments: Arguments, multirun: bool) -> Command:
@@ -144,6 +144,8 @@ class Session:
         words = [*arguments.as_typed(), *arguments.overrides] if arguments is not None else command.overrides
         self.typed = shlex.join(["nnlab", "train", *words])
         self.shows_plan = arguments is not None and "--plan" in arguments.flags
+        #: whether the process is another program's, with logging and settings of its own
+        self.is_guest = False
         self.console = Terminal()
         self.results: list[Any] = []
         self.problems: tuple[str, ...] = ()
@@ -206,7 +208,7 @@ class Session:
         with RunLock(folder) as lock:
             claim_folder(folder)  # once more: before it was locked, another process may have made a run of it
             try:
-                member = experiment.prepare(_plain(config), chosen(runtime.choices), overrides, folder, name)
+                member = experiment.prepare(plain(config), chosen(runtime.choices), overrides, folder, name)
             except ValueError as error:
                 problems = error.problems if isinstance(error, ConfigError) else (str(error),)
             else:
@@ -244,8 +246,8 @@ def _fair_comparison(arguments: Arguments, command: Command) -> int:
         return checked(Arguments([*typed, *overrides], {**arguments.flags, "--multirun": ""}), multirun=True)
 
     def sweep(overrides: Sequence[str], folder: Path) -> int:
-        found = members([*overrides, f"hydra.sweep.dir={_quoted(folder)}"])
-        words = [*arguments.as_hydra_wants(), "--multirun", *found.overrides, *_short_names(found)]
+        found = members([*overrides, f"hydra.sweep.dir={quoted(folder)}"])
+        words = [*arguments.as_hydra_wants(), "--multirun", *found.overrides, *short_names(found)]
         return _through_hydra(words, Session(found, None, arguments))
 
     for option in protocol.options:
@@ -258,7 +260,7 @@ def _fair_comparison(arguments: Arguments, command: Command) -> int:
 
 def _sweep(arguments: Arguments, command: Command) -> int:
     session = Session(command, None, arguments)
-    words = [*arguments.as_hydra_wants(), *command.overrides, *_short_names(command)]
+    words = [*arguments.as_hydra_wants(), *command.overrides, *short_names(command)]
     launcher, sweeper = (command.values.get(f"hydra/{part}") for part in ("launcher", "sweeper"))
     if session.shows_plan:
         if launcher not in (None, "vectorized") or sweeper not in (None, "grid"):
@@ -267,14 +269,14 @@ def _sweep(arguments: Arguments, command: Command) -> int:
     folder = None
     if "hydra.sweep.dir" not in command.values:
         folder = make_folder(OUTPUTS / command.name)
-        words.append(f"hydra.sweep.dir={_quoted(folder)}")
+        words.append(f"hydra.sweep.dir={quoted(folder)}")
     elif launcher not in (None, "vectorized"):
         _refuse_used_sweep(Path(str(command.values["hydra.sweep.dir"])))
     try:
         return _through_hydra(words, session)
     except ConfigError:
         if folder is not None and not any(folder.iterdir()):
-            _remove_new(folder)  # what only composing finds wrong with a member
+            remove_new(folder)  # what only composing finds wrong with a member
         raise
     finally:
         if session.results:
@@ -283,8 +285,8 @@ def _sweep(arguments: Arguments, command: Command) -> int:
             print_ending(session.console, session.results)
 
 
-def _short_names(command: Command) -> list[str]:
-    """Let members be called by what differs between them."""
+def short_names(command: Command) -> list[str]:
+    """Overrides that let members be called by what differs between them."""
     key = "hydra.job.config.override_dirname.exclude_keys"
     return [f"{key}={_quoted_list(command.fixed)}"] if command.fixed and key not in command.values else []
 
@@ -309,7 +311,7 @@ def _through_hydra(words: list[str], session: Session) -> int:
     main = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(session)
     before, sys.argv = sys.argv, ["nnlab", *words]
     try:
-        with _hydra_errors():
+        with hydra_errors():
             main()
     except OSError as error:
         # Hydra's own files and run.json come before anything is trained; later writes are guarded one by one.
@@ -319,13 +321,13 @@ def _through_hydra(words: list[str], session: Session) -> int:
         _release_log_files()
     if session.problems:
         if session.new_folder is not None:
-            _remove_new(session.new_folder)
+            remove_new(session.new_folder)
         raise ConfigError(*session.problems)
     return session.exit_code
 
 
 @contextmanager
-def _hydra_errors() -> Iterator[None]:
+def hydra_errors() -> Iterator[None]:
     """Turns what Hydra and OmegaConf raise into a ConfigError with their words, without a traceback."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints and exits with code 1 by itself
@@ -348,13 +350,15 @@ def register_resolvers() -> None:
     )
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A resolved config as plain values."""
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """A path as Hydra reads it in an override."""
     text = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{text}'"
 
@@ -374,7 +378,7 @@ def _release_log_files() -> None:
                 print(f"{handler.baseFilename} is not whole: {error.strerror}", file=sys.stderr)
 
 
-def _remove_new(folder: Path) -> None:
+def remove_new(folder: Path) -> None:
     """Take back a folder that was made for a run which never began."""
     import shutil
 

@@ -38,7 +38,8 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     """
     logging.raiseExceptions = False  # a train.log that cannot be written must not bury the terminal in tracebacks
     if (folder / PLAN_FILE).exists() and not (folder / RUN_FILE).exists():
-        plan, plugins = read_plan(folder), _only_plugins(overrides)
+        plan = read_plan(folder)
+        plugins = granted_to_sweep(plan, overrides)
         if plugins is not None:
             return _resume_sweep(plan, plugins)
         _check_all_begun(plan)
@@ -54,6 +55,29 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     return max(codes, default=0)
 
 
+def granted_to_sweep(plan: Plan, overrides: Sequence[str]) -> list[str] | None:
+    """The packages that the members of a plan may use, which may come from a stranger.
+
+    Args:
+        plan: the sweep's.
+        overrides: as typed.
+
+    Returns:
+        The packages; None if something else is typed, which a sweep does not take.
+
+    Raises:
+        ConfigError: if the members use others.
+    """
+    plugins = _only_plugins(overrides)
+    if plugins is None:
+        return None
+    lacking = sorted({str(name) for member in plan.members for name in _plugins(member.config)} - set(plugins))
+    if lacking:
+        way = f"nnlab resume {shlex.quote(str(plan.folder))} 'plugins=[{','.join(lacking)}]'"
+        raise ConfigError(f"{plan.folder}: its members use {', '.join(lacking)}, which its plan cannot grant: {way}")
+    return plugins
+
+
 def _only_plugins(overrides: Sequence[str]) -> list[str] | None:
     """The packages that are granted, if nothing else is typed."""
     granted: list[str] = []
@@ -66,11 +90,7 @@ def _only_plugins(overrides: Sequence[str]) -> list[str] | None:
 
 
 def _resume_sweep(plan: Plan, plugins: Sequence[str]) -> int:
-    """What is not done of a plan, which may come from a stranger."""
-    lacking = sorted({str(name) for member in plan.members for name in _plugins(member.config)} - set(plugins))
-    if lacking:
-        way = f"nnlab resume {shlex.quote(str(plan.folder))} 'plugins=[{','.join(lacking)}]'"
-        raise ConfigError(f"{plan.folder}: its members use {', '.join(lacking)}, which its plan cannot grant: {way}")
+    """What is not done of a plan."""
     console = Terminal(markup=False)
     with RunLock(plan.folder) as lock:
         if lock.note:

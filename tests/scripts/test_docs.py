@@ -17,6 +17,7 @@ PAGES = [
     "docs/tutorial.md",
     "docs/own-data.md",
     "docs/own-parts.md",
+    "docs/python.md",
     "docs/trainer.md",
     "docs/scikit-learn.md",
     "docs/speed.md",

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections import defaultdict
@@ -19,6 +20,7 @@ import pytest
 import torch
 
 import worker_jobs
+from nnlab import collector
 from nnlab.sweep import workers
 from nnlab.sweep.workers import default_method, run_jobs
 from nnlab.trainer.interrupt import Interrupt
@@ -61,6 +63,7 @@ class Parent:
             os.dup2(written, 1)
             os.dup2(written, 2)
             sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+            collector.claim_process()  # as the command does
             code = body() or 0
         except SystemExit as ending:
             code = ending.code
@@ -294,6 +297,7 @@ def test_workers_share_the_cores(monkeypatch):
 
 def test_default_method_forks_only_where_that_is_safe(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert [default_method(num_threads) for num_threads in (1, 2)] == ["fork", "spawn"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -301,6 +305,34 @@ def test_default_method_forks_only_where_that_is_safe(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert default_method(1) == "spawn"
+
+
+def test_default_method_forks_no_program_of_somebody_else_with_threads(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    found = []
+    for is_ours in (True, False):
+        monkeypatch.setattr(collector, "is_sole_user", lambda is_ours=is_ours: is_ours)
+        found.append(default_method(1))
+    assert found == ["fork", "spawn"]
+
+
+UNGUARDED = """
+import worker_jobs
+from nnlab.sweep.workers import run_jobs
+
+print("whole program")
+run_jobs([0, 1], 2, worker_jobs.pid, lambda index, message: print("did", index), method="spawn")
+"""
+
+
+def test_spawned_workers_do_not_run_the_program_again(tmp_path):
+    (tmp_path / "unguarded.py").write_text(UNGUARDED)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    words = [sys.executable, str(tmp_path / "unguarded.py")]
+    answer = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert (sorted(answer.stdout.splitlines()), answer.stderr) == (["did 0", "did 1", "whole program"], "")
 
 
 MANY_THREADS = """

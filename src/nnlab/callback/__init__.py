@@ -7,6 +7,7 @@ from nnlab.callback.film import Film
 from nnlab.callback.histogram import Histograms
 from nnlab.callback.matmul import Matmul
 from nnlab.callback.norms import Norms
+from nnlab.callback.progress import Progress
 from nnlab.callback.trace import Trace
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "Histograms",
     "Matmul",
     "Norms",
+    "Progress",
     "Trace",
 ]

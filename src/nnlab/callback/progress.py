@@ -1,15 +1,15 @@
-"""How far a training is: a live line on a terminal, plain lines elsewhere."""
+"""How far a training is: a live line on a terminal or in a notebook, plain lines elsewhere."""
 
 import time
 from collections.abc import Mapping
 from typing import ClassVar, final
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 from torch import Tensor
 
 from nnlab.callback.base import Callback, FitView
+from nnlab.callback.live_line import DisplayedLine, Line, ProgressConsole, live_line
 
 #: seconds between two drawings of the live line; one takes as long as a short epoch
 REFRESH_S = 0.5
@@ -22,14 +22,14 @@ class Progress(Callback):
     """Shows epoch, losses, one metric, speed and time left.
 
     Args:
-        console: where to draw.
+        console: where to draw; None for standard output, or below the cell of a notebook.
     """
 
     every_step: ClassVar[bool] = False
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._live: Live | None = None
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or ProgressConsole()
+        self._live: Line | None = None
         self._started_s = 0.0
         self._first_step = 0
         self._drawn_s = 0.0
@@ -42,8 +42,8 @@ class Progress(Callback):
         self._first_step = view.resumed_at or 0
         if view.resumed_at is not None:
             self.console.print(f"goes on after step {view.resumed_at:,} of {view.num_steps:,}", highlight=False)
-        if self.console.is_terminal:
-            self._live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._live = live_line(self.console)
+        if self._live is not None:
             self._live.start()
 
     def on_step_end(self, view: FitView, step: int, loss: Tensor) -> None:
@@ -75,6 +75,8 @@ class Progress(Callback):
     def on_fit_end(self, view: FitView, step: int) -> None:
         """See ``Callback``."""
         if self._live is not None:
+            if isinstance(self._live, DisplayedLine):  # which stays
+                self._live.update(Text(self._line(view, step, is_over=True)))
             self._live.stop()
             self._live = None
 
@@ -83,15 +85,16 @@ class Progress(Callback):
         self._drawn_s = time.monotonic()
         self._live.update(Text(self._line(view, step), no_wrap=True, overflow="ellipsis"), refresh=True)
 
-    def _line(self, view: FitView, step: int) -> str:
+    def _line(self, view: FitView, step: int, is_over: bool = False) -> str:
         elapsed = max(time.monotonic() - self._started_s, 1e-9)
         speed = (step - self._first_step) / elapsed
         left = (view.num_steps - step) / speed if speed else 0.0
+        seconds, word = (elapsed, "in all") if is_over else (left, "left")
         epoch = step * view.num_epochs // max(1, view.num_steps)
         width = len(str(view.num_epochs))
         # A narrow terminal cuts the end off: what tells how far it is stands first.
         return (
-            f"epoch {epoch:>{width}}/{view.num_epochs}  {int(left // 60)}:{int(left % 60):02d} left  "
+            f"epoch {epoch:>{width}}/{view.num_epochs}  {int(seconds // 60)}:{int(seconds % 60):02d} {word}  "
             f"{speed:,.0f} steps/s  {self._metrics}"
         )
 
@@ -101,10 +104,10 @@ class StackedProgress(Callback):
     """The same for a member of a stack, whose single steps nobody may look at: the live line moves at evaluations.
 
     Args:
-        console: where to draw.
+        console: as for ``Progress``.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         self._progress = Progress(console)
 
     def on_fit_start(self, view: FitView) -> None:

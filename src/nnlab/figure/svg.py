@@ -56,7 +56,8 @@ def svg(figure: Figure) -> bytes:
     text = _STYLE.sub("", text[text.index("<svg") :], count=1)
     text = text.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
     prefix = "n" + hashlib.sha256(text.encode()).hexdigest()[:10]
-    return _IDENTIFIER.sub(rf"\g<1>{prefix}-", text).encode()
+    # A function: of a text, Python would keep each that it ever saw.
+    return _IDENTIFIER.sub(lambda found: f"{found[1]}{prefix}-", text).encode()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class Session(Protocol):
     name: str
     typed: str
     shows_plan: bool
+    is_guest: bool
 
     def __call__(self, config: DictConfig) -> None:
         """Train one member, as Hydra's basic launcher wants it."""
@@ -159,6 +160,8 @@ def launcher(context: HydraContext, task: Any, config: DictConfig) -> Launching 
         return Launching(context, task, config, folder)
     if task.shows_plan:
         raise ConfigError(f"--plan: there is none to show: {why}, so members run one after another")
+    if task.is_guest:  # for each member, Hydra would configure logging and change what belongs to the whole process
+        raise ConfigError(f"nnlab.sweep: members would run one after another, since {why}: that does `nnlab train -m`")
     if (folder / PLAN_FILE).exists() or (folder / SWEEP_FILE).exists():
         raise FolderError(f"{folder} already holds a sweep, which is not to be gone on with here: {why}")
     task.say(f"members run one after another, as with hydra/launcher=basic: {why}")

@@ -1,4 +1,4 @@
-"""How far a sweep is: a live line on a terminal, a plain line now and then elsewhere."""
+"""How far a sweep is: a live line on a terminal or in a notebook, a plain line now and then elsewhere."""
 
 import math
 import time
@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import final
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
+
+from nnlab.callback.live_line import Line, live_line
 
 #: seconds between two drawings of the live line
 REFRESH_S = 0.5
@@ -47,14 +48,14 @@ class SweepProgress:
         self._sum_of_fractions = 0.0
         self._best: dict[str, tuple[float, str]] = {}
         self._clock = clock
-        self._live: Live | None = None
+        self._live: Line | None = None
         self._started_s = 0.0
         self._drawn_s = 0.0
 
     def __enter__(self) -> "SweepProgress":
         self._started_s = self._drawn_s = self._clock()
-        if self.console.is_terminal:
-            self._live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._live = live_line(self.console)
+        if self._live is not None:
             self._live.start()
             self._draw()
         return self
@@ -63,6 +64,7 @@ class SweepProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
+            self._draw()
             self._live.stop()
             self._live = None
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, final
 
-from nnlab.console import Terminal
+from rich.console import Console
+
 from nnlab.experiment import Result
 from nnlab.folder import RESULT_FILE, RUN_FILE, FolderError, read_json
 from nnlab.resume import ENDED
@@ -38,7 +39,7 @@ class Outcome:
 
 def run_plan(
     plan: Plan,
-    console: Terminal,
+    console: Console,
     plugins: Sequence[str],
     check: Callable[[Mapping[str, Any]], None] | None = None,
     num_workers: int | None = None,
@@ -77,7 +78,7 @@ def run_plan(
     return outcome
 
 
-def _done(todo: Todo, jobs: Jobs, console: Terminal, num_members: int) -> dict[int, Result]:
+def _done(todo: Todo, jobs: Jobs, console: Console, num_members: int) -> dict[int, Result]:
     """Do the jobs; the results of their members by number."""
     results: dict[int, Result] = {}
     by_number = {member.number: member for member in todo.members}
@@ -125,7 +126,7 @@ def _widths(members: Sequence[PlannedMember]) -> dict[int, int]:
     return widths
 
 
-def _say(console: Terminal, text: str) -> None:
+def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

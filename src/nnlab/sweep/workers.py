@@ -5,16 +5,19 @@ import multiprocessing
 import pickle
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from types import ModuleType
 from typing import Any, Generic, Literal, TypeVar, final
 
 import torch
 
+from nnlab import collector
 from nnlab.device import num_cores
 from nnlab.sweep.worker import Failure, Work, attempt, serve
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
@@ -83,13 +86,15 @@ def default_method(num_threads: int) -> Method:
     """How to start worker processes: ``fork``, which takes milliseconds, where that is safe, else ``spawn``.
 
     OpenMP's threads do not survive a fork: once this process has used several, a child that uses several hangs. And
-    where there is CUDA, a child of a process that has counted the devices or run a backward pass can do neither.
+    where there is CUDA, a child of a process that has counted the devices or run a backward pass can do neither. Of the
+    threads of somebody else's program, such as a notebook's, nobody knows which locks they hold.
 
     Args:
         num_threads: CPU threads that each process may use.
     """
     is_safe = sys.platform == "linux" and num_threads == 1 and not torch.cuda.is_available()
-    return "fork" if is_safe else "spawn"
+    is_alone = collector.is_sole_user() or threading.active_count() == 1
+    return "fork" if is_safe and is_alone else "spawn"
 
 
 def _run_here(
@@ -183,7 +188,7 @@ class _Worker:
         )
         if start.method == "spawn":
             resource_tracker.ensure_running()  # its start would unblock the signals
-        with _signals_blocked():
+        with _signals_blocked(), _main_left_out():
             self._process.start()
         theirs.close()
         self.begin(index)
@@ -246,3 +251,17 @@ def _signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _main_left_out() -> Iterator[None]:
+    """While it lasts, a process that is started does not run the program's own file: no job needs anything of it.
+
+    So a script that calls ``nnlab.sweep`` needs no ``if __name__ == "__main__"``.
+    """
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = before

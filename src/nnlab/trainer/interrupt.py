@@ -8,6 +8,8 @@ from multiprocessing import parent_process
 from types import FrameType, TracebackType
 from typing import Any, final
 
+from nnlab import collector
+
 #: signal -> (status of the run, exit code of the process)
 ENDINGS = {
     signal.SIGINT: ("interrupted", 130),
@@ -20,6 +22,9 @@ ENDINGS = {
 @final
 class Interrupt:
     """While it is entered, a first signal is only noted in ``received``; a second one ends the process at once.
+
+    In a process that is not nnlab's own, such as a notebook's, a second interrupt from the keyboard raises
+    KeyboardInterrupt, as it would without nnlab: what is under way is lost, and the process goes on.
 
     One inside another knows what the outer one received, and the outer one afterwards what it received itself.
     Handlers can be set in the main thread only; elsewhere, signals do what they did before.
@@ -63,6 +68,8 @@ class Interrupt:
         if os.getpid() != self._process:
             return  # a forked data-loading worker inherits the handler; the parent decides
         if self.received is not None:
+            if number == signal.SIGINT and not collector.is_sole_user() and parent_process() is None:
+                raise KeyboardInterrupt
             os._exit(ENDINGS[signal.Signals(number)][1])
         self.received = signal.Signals(number)
         if parent_process() is None:  # else it is a sweep's worker, whose parent has said so
