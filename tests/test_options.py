@@ -25,7 +25,7 @@ COUNTS = {
     "schedule": 6,
     "gradient": 3,
     "trainer": 1,
-    "callback": 7,
+    "callback": 8,
     "logger": 2,
     "compare": 1,
     "experiment": 24,

@@ -277,7 +277,7 @@ def _evaluate(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(RUN_USAGE["evaluate"])
         return 0
-    known = {"--split": ("train", "valid", "test"), "--checkpoint": ("best", "last"), "--json": ()}
+    known = {"--split": ("train", "valid", "test"), "--checkpoint": ("best", "last", "average"), "--json": ()}
     typed = split_run_words("evaluate", words, known)
     with collector.resting():
         from nnlab.evaluate import evaluate
@@ -299,7 +299,7 @@ def _predict(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(RUN_USAGE["predict"])
         return 0
-    known = {"--input": None, "--output": None, "--checkpoint": ("best", "last"), "--mean": ()}
+    known = {"--input": None, "--output": None, "--checkpoint": ("best", "last", "average"), "--mean": ()}
     typed = split_run_words("predict", words, known)
     missing = [f"{flag} is missing: the table of new rows" for flag in ("--input",) if flag not in typed.flags]
     missing += [f"{flag} is missing: a file, or - to print" for flag in ("--output",) if flag not in typed.flags]
@@ -324,7 +324,7 @@ def _export(words: list[str]) -> int:
     if "--help" in words or "-h" in words:
         print(RUN_USAGE["export"])
         return 0
-    known = {"--format": ("onnx", "torch_export"), "--output": None, "--checkpoint": ("best", "last")}
+    known = {"--format": ("onnx", "torch_export"), "--output": None, "--checkpoint": ("best", "last", "average")}
     typed = split_run_words("export", words, known)
     if "--format" not in typed.flags:
         raise ConfigError("--format is missing: onnx or torch_export")

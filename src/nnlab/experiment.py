@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nnlab import collector
 from nnlab.build import Built, build
+from nnlab.callback.weight_average import WeightAverage
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
 from nnlab.data.stream.streamed import Streamed
@@ -266,6 +267,9 @@ def _finish(member: Member) -> Result:
         if fitted.best is not None and is_over:
             with trainer.holding("best"):
                 content["test"] = _test_metrics(member)
+                averaged = _averaged_test_metrics(member)
+                if averaged:
+                    content["average"] = averaged
                 if content["test"]:
                     trainer.sinks.scalars(fitted.steps, {f"test/{name}": x for name, x in content["test"].items()})
                 # Before the figures, which may fill the disk or be what somebody interrupts: then they are still to do.
@@ -306,6 +310,16 @@ def refused(folder: Path, name: str, problems: Sequence[str]) -> Result:
 def _test_metrics(member: Member) -> dict[str, float]:
     test = member.splits.get("test")
     return {} if test is None else member.built.trainer.evaluate(test, checkpoint="best")
+
+
+def _averaged_test_metrics(member: Member) -> dict[str, float]:
+    """The test metrics of averaged weights, where there are any."""
+    test, trainer = member.splits.get("test"), member.built.trainer
+    averages = [one.average for one in trainer.callbacks if isinstance(one, WeightAverage) and one.average]
+    if test is None or not averages:
+        return {}
+    with trainer.wearing(averages[0]):
+        return trainer.evaluate(test, checkpoint="best")  # which is worn already
 
 
 def _draw(member: Member, fitted: FitResult) -> None:

@@ -142,7 +142,8 @@ exit codes: 0 done, 2 no run, or one that cannot be read""",
 }
 
 _CHECKPOINT_FLAG = """
-  --checkpoint best|last     which parameters: those that trainer.monitor chose (best), or the newest"""
+  --checkpoint WHICH         best: the parameters that trainer.monitor chose; last: the newest; average: those of
+                             callback=[weight_average]"""
 _PLUGINS_KEY = """
   plugins=[…]                packages of your own that the run may use; its folder cannot grant them"""
 RUN_USAGE = {
@@ -155,7 +156,7 @@ nothing else.{_PLUGINS_KEY}
 
   nnlab resume outputs/rings/2026-01-31_12-00-00
   nnlab resume outputs/rings/2026-01-31_12-00-00 trainer.max_epochs=100""",
-    "evaluate": f"""usage: nnlab evaluate RUN_DIR [--split train|valid|test] [--checkpoint best|last] [data overrides]
+    "evaluate": f"""usage: nnlab evaluate RUN_DIR [--split train|valid|test] [--checkpoint WHICH] [data overrides]
 
 Loss and metrics of a trained run on a split: test where there is one, else valid, else train. The data are made again
 from the run's config; overrides of data change them. The preprocessing stays that of the training, and so does the
@@ -168,7 +169,7 @@ encoding of a table of your own: another data.path is evaluated whole, unless da
 
   nnlab evaluate outputs/rings/2026-01-31_12-00-00
   nnlab evaluate outputs/rings/2026-01-31_12-00-00 --split valid data.seed=7 --json""",
-    "predict": f"""usage: nnlab predict RUN_DIR --input FILE --output FILE [--checkpoint best|last]
+    "predict": f"""usage: nnlab predict RUN_DIR --input FILE --output FILE [--checkpoint WHICH]
        nnlab predict SWEEP_DIR --mean --input FILE --output FILE
 
 What a trained run says of new rows. Files end in .csv (UTF-8, commas, a header) or .parquet (pip install
@@ -184,7 +185,7 @@ prediction_NAME), and for classes probability_NAME.
   device=cpu                 auto, cpu, cuda, cuda:N{_PLUGINS_KEY}
 
   nnlab predict outputs/iris/2026-01-31_12-00-00 --input flowers.csv --output species.csv""",
-    "export": f"""usage: nnlab export RUN_DIR --format onnx|torch_export [--output DIR] [--checkpoint best|last]
+    "export": f"""usage: nnlab export RUN_DIR --format onnx|torch_export [--output DIR] [--checkpoint WHICH]
 
 A trained run as one file that needs no nnlab: from rows in the user's units to values in the target's units, or to
 probabilities, with the preprocessing inside and any number of rows. It is compared with the run on up to 256 training

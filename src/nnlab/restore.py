@@ -30,8 +30,8 @@ from nnlab.trust import check_config, check_model_size
 
 log = logging.getLogger("nnlab")
 
-Which = Literal["best", "last"]
-WHICH: tuple[Which, ...] = ("best", "last")
+Which = Literal["best", "last", "average"]
+WHICH: tuple[Which, ...] = ("best", "last", "average")
 PREPROCESSING_FILE = "preprocessing.json"
 
 
@@ -65,7 +65,7 @@ class LoadedRun:
         name: the run's name.
         config: its resolved config as plain values; ``plugins`` are those granted now.
         options: the option chosen for each group, for messages.
-        checkpoint: ``best`` or ``last``.
+        checkpoint: ``best``, ``last`` or ``average``.
         step: the optimizer step whose parameters these are.
         model: on its device, in evaluation mode.
         preprocessing: learnt from the run's training rows.
@@ -152,7 +152,8 @@ def load_run(
 
     Args:
         path: the run's folder.
-        checkpoint: ``best`` for the parameters that the monitored metric chose, ``last`` for the newest.
+        checkpoint: ``best`` for the parameters that the monitored metric chose, ``last`` for the newest,
+            ``average`` for those that ``callback=[weight_average]`` has averaged.
         plugins: your own packages that its config may name; what the folder itself asks for is not granted by it.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
@@ -359,7 +360,8 @@ def _restored(
     config: Mapping[str, Any], record: RunRecord, preprocessing: Preprocessing, checkpoint: Which
 ) -> _Restored:
     """The config's model with the parameters of a checkpoint; sizes are compared before memory is taken for them."""
-    pointer = record.folder / CHECKPOINTS / f"{checkpoint}.json"
+    file_of = "last" if checkpoint == "average" else checkpoint  # which holds what callbacks keep
+    pointer = record.folder / CHECKPOINTS / f"{file_of}.json"
     if pointer.parent.is_symlink():
         raise FolderError(f"{pointer.parent} is a link, which nnlab neither makes nor follows")
     if checkpoint == "best" and not pointer.exists() and pointer.with_name("last.json").exists():
@@ -369,8 +371,14 @@ def _restored(
     widths = len(preprocessing.input_names), record.columns.num_outputs
     shape_of = model_without_memory(config, *widths)
     most_bytes = ROOM + MOST_COPIES * sum(tensor.nbytes for tensor in shape_of.state_dict().values())
-    step, state = Checkpoints(record.folder).load(checkpoint, most_bytes)
+    step, state = Checkpoints(record.folder).load(file_of, most_bytes)
     parameters = state.get("model") if isinstance(state, dict) else None
+    if checkpoint == "average":
+        parameters = _average_of(state)
+        if not parameters:
+            raise FolderError(
+                f"{record.folder}: no weights were averaged in this run; callback=[weight_average] does it"
+            )
     if not isinstance(parameters, dict):
         raise FolderError(f"{file}: expected the parameters of a model, found something else")
     check_state(parameters, shape_of, file)
@@ -378,6 +386,13 @@ def _restored(
     check_state(parameters, model, file)
     model.load_state_dict(parameters)
     return _Restored(step, model)
+
+
+def _average_of(state: Any) -> Any:
+    """The averaged parameters in a checkpoint's state; None where there are none."""
+    for key in ("callbacks", "WeightAverage", "average"):
+        state = state.get(key) if isinstance(state, dict) else None
+    return state
 
 
 def model_without_memory(config: Mapping[str, Any], num_inputs: int, num_outputs: int) -> nn.Module:

@@ -9,6 +9,7 @@ from nnlab.callback.matmul import Matmul
 from nnlab.callback.norms import Norms
 from nnlab.callback.progress import Progress
 from nnlab.callback.trace import Trace
+from nnlab.callback.weight_average import WeightAverage
 
 __all__ = [
     "ActivationMatters",
@@ -21,4 +22,5 @@ __all__ = [
     "Norms",
     "Progress",
     "Trace",
+    "WeightAverage",
 ]

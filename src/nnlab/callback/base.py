@@ -1,7 +1,7 @@
 """What every callback offers: four hooks, each of which may stay as it is."""
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -45,6 +45,8 @@ class FitView:
         metrics: the metrics that every evaluation has, such as ``train/loss`` and ``valid/accuracy``.
         growing: the names, such as ``accuracy``, of those that are the better the greater they are.
         resumed_at: the step that a resumed training goes on from; None for one that begins.
+        evaluate: from a state of the model, by name, to the loss and the metrics of the other splits with it, such as
+            ``valid/loss``; the model is what it was afterwards.
     """
 
     model: nn.Module
@@ -55,6 +57,7 @@ class FitView:
     metrics: tuple[str, ...]
     growing: frozenset[str]
     resumed_at: int | None = None
+    evaluate: Callable[[Mapping[str, Tensor]], dict[str, float]] = lambda state: {}
 
     def grows(self, metric: str) -> bool:
         """Whether a metric is the better the greater it is."""

@@ -472,6 +472,7 @@ class Trainer:
             num_steps=plan.num_steps,
             metrics=tuple(f"{split}/{name}" for name in self.evaluator.names() for split in ("train", *splits)),
             growing=frozenset(metric.name for metric in self.metrics if metric.greater_is_better),
+            evaluate=lambda state: self._with_state(state, splits),
         )
         return Fitting(
             parts=self._parts,
@@ -488,6 +489,33 @@ class Trainer:
             cadence=self.cadence,
             interrupt=interrupt,
         )
+
+    def _with_state(
+        self, state: Mapping[str, Tensor], splits: Mapping[str, tuple[Tensor, Tensor] | Streamed]
+    ) -> dict[str, float]:
+        """Loss and metrics of splits with another state of the model."""
+        names = self.evaluator.names()
+        scalars, keys = list[Tensor](), list[str]()
+        with self.wearing(state):
+            for split, rows in splits.items():
+                scalars += scores(self.evaluator, self.model, rows, self.precision, self.device)
+                keys += [f"{split}/{name}" for name in names]
+        return dict(zip(keys, read(scalars), strict=True))
+
+    @contextmanager
+    def wearing(self, state: Mapping[str, Tensor]) -> Iterator[None]:
+        """While it lasts, the model has another state.
+
+        Args:
+            state: by name, as ``state_dict`` has them.
+        """
+        tensors = list(self.model.state_dict().values())
+        now = [tensor.clone() for tensor in tensors]
+        _fill(tensors, [state[name] for name in self.model.state_dict()])
+        try:
+            yield
+        finally:
+            _fill(tensors, now)
 
     def _choose_monitor(self, splits: list[str]) -> str:
         if self.monitor.partition("/")[0] not in ("train", *splits):
