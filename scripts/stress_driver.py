@@ -15,6 +15,7 @@ LIMIT_S = 300
 #: reads a JSON line for each run, forks, and answers with how the fork ended; nothing is trained in the process itself
 SERVER = """
 import importlib, json, os, resource, signal, sys
+from nnlab import collector
 from nnlab.cli import main
 import nnlab.command, nnlab.logger.tensorboard, nnlab.one_run, nnlab.report.verify, nnlab.resume_command
 import nnlab.run_figures
@@ -44,6 +45,7 @@ def child(task):
         strike(at)
     if task["most_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (task["most_bytes"], task["most_bytes"]))
+    collector.claim_process()  # as the command does
     try:
         code = main(task["words"])
     except SystemExit as ending:

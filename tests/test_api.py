@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -378,17 +379,29 @@ def test_train_works_in_another_thread_and_inside_a_running_loop():
     assert len({result.folder for result in found}) == 3
 
 
-def interrupting(after_s):
-    """Press Ctrl-C a moment from now."""
-    timer = threading.Timer(after_s, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    return timer
+def interrupting(pattern):
+    """Press Ctrl-C as soon as the files of a pattern have grown by some rows."""
+
+    def size():
+        return sum(path.stat().st_size for path in Path().glob(pattern))
+
+    before = size()
+
+    def press():
+        deadline_s = time.monotonic() + 60
+        while size() < before + 500 and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    return thread
 
 
 def test_interrupt_gives_a_result_that_can_be_gone_on_with(capfd):
-    timer = interrupting(2.0)
+    thread = interrupting("mine/metrics.csv")
     result = nnlab.train(LONG, folder="mine", progress=False)
-    timer.join()
+    thread.join()
     assert result.status == "interrupted"
     assert 0 < len(result.history) < 100000
     epochs = len(result.history) + 2
@@ -433,15 +446,15 @@ def test_training_goes_on_when_nobody_reads_what_it_prints(work):
 
 def test_interrupted_sweep_goes_on_with_resume():
     words = ["data.num_train=200", "trainer.max_epochs=2000", "trainer.threads=1", "logger=[]", "seed=0,1"]
-    timer = interrupting(1.5)
+    thread = interrupting("swept/*/metrics.csv")
     sweep = nnlab.sweep([*words, "figures=[]", "trainer.compile=off"], folder="swept", progress=False)
-    timer.join()
+    thread.join()
     assert sweep.status == "interrupted"
     # Its members end where they are: what matters is that they are gone on with.
     assert all(result.status == "interrupted" for result in sweep)
-    timer = interrupting(1.5)
+    thread = interrupting("swept/*/metrics.csv")
     again = nnlab.resume("swept", progress=False)
-    timer.join()
+    thread.join()
     steps = [[result.content["steps"] for result in one] for one in (sweep, again)]
     assert all(later > earlier for earlier, later in zip(*steps, strict=True))
 
