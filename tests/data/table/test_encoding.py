@@ -258,3 +258,11 @@ def test_json_of_something_else_is_refused(path, value):
         content["columns"][3] = content["columns"][0]
     with pytest.raises(ValueError, match=r"^table"):
         Encoding.from_json(content)
+
+
+def test_date_that_is_filled_in_is_said_as_one_writes_it():
+    moments = np.array(["2020-01-01", "NaT", "2020-01-03", "2020-01-09"], "datetime64[us]")
+    table = Table("t.csv", {"when": Column("when", "date", moments)}, 4)
+    rules = {"missing": "impute", "types": {}, "max_categories": 5, "target": TargetEncoding("regression", ("y",))}
+    (note,) = Encoding.fit(table, ["when"], np.arange(4), **rules).encode(table).notes
+    assert note == "t.csv: 1 empty cell of when filled in with 2020-01-03, the training rows' median"

@@ -137,6 +137,8 @@ class ColumnEncoding:
     def _fill_text(self) -> str:
         if self.kind == "boolean":
             return "true" if self.fill else "false"
+        if self.kind == "date":
+            return str(self.fill).removesuffix(".000000").removesuffix("T00:00:00")
         return f"{self.fill:.6g}" if isinstance(self.fill, float) else repr(self.fill)
 
     def to_json(self) -> dict[str, Any]:
