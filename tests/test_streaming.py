@@ -286,7 +286,9 @@ def test_rows_that_vanish_end_the_run_with_one_line(home, windows, capsys):
 
 
 def test_threads_of_the_reader_end_with_the_training(home, windows):
+    import gc
     import threading
 
+    gc.collect()  # what other tests have interrupted
     train("run", "data.streaming=true", "trainer.compile=off")
     assert not [thread for thread in threading.enumerate() if "nnlab-reader" in thread.name]

@@ -16,7 +16,7 @@ from nnlab.restore import LoadedRun, Which, load_run, trained_device
 from nnlab.rows import build_data, fingerprint, seen
 from nnlab.run_overrides import RunOverrides, read_overrides, with_data
 from nnlab.run_record import printable
-from nnlab.trainer.batches import place
+from nnlab.trainer.batches import Weighted, place
 from nnlab.trainer.evaluation import Evaluator, read
 from nnlab.trainer.folded import scores
 from nnlab.trust import check_config, check_data_size
@@ -128,8 +128,8 @@ def evaluate(folder: Path, split: str | None, checkpoint: Which, overrides: Sequ
     check_fit(run.task, loss, metrics, run.config["model"], run.options)
     encoded = seen(rows, run.preprocessing, run.readout)
     if not isinstance(encoded, Streamed):
-        inputs, target = (place(tensor, run.device, run.precision.dtype) for tensor in encoded)
-        encoded = inputs, target
+        placed = [place(tensor, run.device, run.precision.dtype) for tensor in encoded]
+        encoded = Weighted(*placed) if isinstance(encoded, Weighted) else (placed[0], placed[1])
     evaluator = Evaluator(loss, metrics, run.readout)
     with run.settings():
         values = read(scores(evaluator, run.model, encoded, run.precision, run.device))

@@ -18,20 +18,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nnlab import collector
 from nnlab.build import Built, build
 from nnlab.callback.weight_average import WeightAverage
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
-from nnlab.data.stream.streamed import Streamed
 from nnlab.durable import write_atomic
 from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, FolderError, write_json
 from nnlab.machine import machine
 from nnlab.manifest import MANIFEST_FILE
 from nnlab.pointer import CHECKPOINTS, read_pointer
-from nnlab.rows import Rows
+from nnlab.rows import Rows, Seen
 from nnlab.run_arrays import Arrays, arrays_after, arrays_before
 from nnlab.trainer import FitResult
 from nnlab.trainer.engine_choice import NotCompiledError
@@ -74,7 +72,7 @@ class Member:
     overrides: Sequence[str]
     folder: Path
     built: Built
-    splits: Mapping[str, tuple[Tensor, Tensor] | Streamed]
+    splits: Mapping[str, Seen]
     stack_width: int = 1
     arrays: dict[str, Arrays] = field(default_factory=dict)
     fitted: FitResult | None = None

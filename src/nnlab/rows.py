@@ -15,6 +15,10 @@ from nnlab.data.stream.streamed import Streamed
 from nnlab.data.table.encoding import Encoding
 from nnlab.metric.readout import Readout
 from nnlab.target import Node, call
+from nnlab.trainer.batches import Weighted
+
+#: rows as the model sees them
+Seen = tuple[Tensor, Tensor] | Weighted | Streamed
 
 
 class Rows:
@@ -22,7 +26,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[Dataset, Preprocessing]] = {}
-        self._encoded: dict[tuple[int, str], dict[str, tuple[Tensor, Tensor] | Streamed]] = {}
+        self._encoded: dict[tuple[int, str], dict[str, Seen]] = {}
         self._fingerprints: dict[int, str] = {}
 
     def data(self, config: Node) -> tuple[Dataset, Preprocessing]:
@@ -36,9 +40,7 @@ class Rows:
             self._made[key] = build_data(config)
         return self._made[key]
 
-    def splits(
-        self, dataset: Dataset, preprocessing: Preprocessing, readout: Readout
-    ) -> Mapping[str, tuple[Tensor, Tensor] | Streamed]:
+    def splits(self, dataset: Dataset, preprocessing: Preprocessing, readout: Readout) -> Mapping[str, Seen]:
         """The rows as the model sees them.
 
         Args:
@@ -61,7 +63,7 @@ class Rows:
         return self._fingerprints[id(dataset)]
 
 
-def seen(rows: Split, preprocessing: Preprocessing, readout: Readout) -> tuple[Tensor, Tensor] | Streamed:
+def seen(rows: Split, preprocessing: Preprocessing, readout: Readout) -> Seen:
     """A split as the model sees it.
 
     Args:
@@ -70,8 +72,10 @@ def seen(rows: Split, preprocessing: Preprocessing, readout: Readout) -> tuple[T
         readout: knows how the loss wants the target.
 
     Returns:
-        Inputs and target, or what reads them where they stay on disk.
+        Inputs and target, with weights where rows have some, or what reads them where they stay on disk.
     """
+    if rows.weight is not None:
+        return Weighted(preprocessing.all_inputs(rows.inputs), readout.encode(rows.target), rows.weight)
     if rows.stored is None:
         return preprocessing.all_inputs(rows.inputs), readout.encode(rows.target)
     return Streamed(
@@ -85,7 +89,7 @@ def fingerprint(dataset: Dataset) -> str:
         return dataset.fingerprint
     digest = hashlib.sha256()
     for name, split in dataset.splits.items():
-        for tensor in (split.inputs, split.target):
+        for tensor in (split.inputs, split.target, *([] if split.weight is None else [split.weight])):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.contiguous().numpy().reshape(-1).data)
     return digest.hexdigest()

@@ -12,6 +12,7 @@ from nnlab.callback.film import Film, Frame, numbers_of, put
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
 from nnlab.data.stream.streamed import Streamed
+from nnlab.rows import Seen
 from nnlab.trainer import FitResult
 from nnlab.trainer.trainer import Which
 
@@ -59,7 +60,7 @@ def arrays_before(built: Built) -> dict[str, Arrays]:
 
 def arrays_after(
     built: Built,
-    splits: Mapping[str, tuple[Tensor, Tensor] | Streamed],
+    splits: Mapping[str, Seen],
     fitted: FitResult,
     before: Mapping[str, Arrays],
 ) -> dict[str, Arrays]:

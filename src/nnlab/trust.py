@@ -187,8 +187,27 @@ def _is_record(value: Any) -> bool:
     return (
         len(losses) == len(sizes)
         and all(isinstance(loss, int | float) for loss in losses)
-        and all(map(is_count, sizes))
+        and all(_is_number(size) and 0 <= size < math.inf for size in sizes)
         and all(isinstance(output, Tensor) for output in outputs)
+        and ("folded" not in value or _is_folded(value["folded"]))
+    )
+
+
+def _is_folded(value: Any) -> bool:
+    """Whether it is what ``Folded.state_dict`` gives."""
+    if not isinstance(value, Mapping) or set(value) != {"waiting", "num_parts", "loss", "parts", "whole"}:
+        return False
+    waiting, parts, whole = (value[name] for name in ("waiting", "parts", "whole"))
+    if not all(isinstance(items, list) for items in (waiting, parts, whole)) or not is_count(value["num_parts"]):
+        return False
+    pairs = [pair for pairs in whole if isinstance(pairs, list) for pair in pairs]
+    return (
+        len(waiting) in (0, 2)
+        and len(parts) == len(whole)
+        and all(isinstance(pairs, list) for pairs in whole)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+        and all(isinstance(t, Tensor) for t in (*waiting, *(side for pair in pairs for side in pair)))
+        and all(one is None or isinstance(one, Tensor) for one in (value["loss"], *parts))
     )
 
 

@@ -48,7 +48,7 @@ def test_batches_are_those_of_each_run(name, epochs):
 def test_runs_in_one_order_read_one_batch():
     batches = StackedBatches([source(first, 1)] * 5).epoch([0] * 5)
     assert [batch.inputs.shape for batch in batches] == [(5, 4, 2), (5, 4, 2), (5, 3, 2)]
-    assert all(tensor.stride(0) == 0 for batch in batches for tensor in batch)
+    assert all(tensor.stride(0) == 0 for batch in batches for tensor in batch[:2])
 
 
 def test_rows_of_several_runs_are_kept_once():

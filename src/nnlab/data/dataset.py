@@ -21,11 +21,13 @@ class Split:
         inputs: float32, shape [N, F].
         target: regression float32 [N, T]; binary float32 [N, 1] of 0 and 1; multiclass int64 [N].
         stored: the files that the tensors are maps of; None for rows in memory.
+        weight: what each row counts, float32 [N], at least 0 and not 0 everywhere; None where all count 1.
     """
 
     inputs: Tensor
     target: Tensor
     stored: "StoredRows | None" = None
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return self.inputs.shape[0]

@@ -1,7 +1,7 @@
 """What every loss offers."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -101,6 +101,45 @@ class Loss(ABC):
         terms = self.per_sample(prediction, target)
         weight = self.sample_weight(target)
         return terms.mean(dim=-1) if weight is None else terms.sum(dim=-1) / weight.sum(dim=-1)
+
+
+@final
+class WeightedLoss(Loss):
+    """Another loss's mean over rows that count differently: ``sum(v w l) / sum(v w)``.
+
+    v is what the row counts by itself and w what the other loss makes of its class.
+
+    Args:
+        loss: of each row.
+        weight: what each row counts, [..., B], not 0 everywhere.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset()
+    reads: ClassVar[str] = "value"
+
+    def __init__(self, loss: Loss, weight: Tensor) -> None:
+        self._loss = loss
+        self._weight = weight
+
+    def per_sample(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """See ``Loss``."""
+        return self._loss.per_sample(prediction, target) * self._weight
+
+    def sample_weight(self, target: Tensor) -> Tensor:
+        """See ``Loss``."""
+        own = self._loss.sample_weight(target)
+        return self._weight if own is None else own * self._weight
+
+    def gradient(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """See ``Loss``; the other loss's own is that of a mean in which rows count ``w / sum(w)``."""
+        own = self._loss.sample_weight(target)
+        total = prediction.shape[-2] if own is None else own.sum(dim=-1)
+        share = self._weight * total / self.sample_weight(target).sum(dim=-1)
+        return self._loss.gradient(prediction, target) * share.unsqueeze(-1)
+
+    def corners(self, prediction: Tensor, target: Tensor) -> Tensor | None:
+        """See ``Loss``."""
+        return self._loss.corners(prediction, target)
 
 
 class Penalty:

@@ -5,7 +5,7 @@ from typing import cast, final
 
 from torch import Tensor
 
-from nnlab.loss.base import Loss, Penalty
+from nnlab.loss.base import Loss, Penalty, WeightedLoss
 
 
 @final
@@ -22,6 +22,15 @@ class Objective:
         self.loss = loss
         self.penalty = penalty
         self.weights = list(weights)
+
+    def weighted(self, weight: Tensor) -> "Objective":
+        """The same objective of a batch whose rows count differently.
+
+        Args:
+            weight: what each row counts, [B].
+        """
+        assert isinstance(self.loss, Loss), "the trainer refuses others"
+        return Objective(WeightedLoss(self.loss, weight), self.penalty, self.weights)
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The batch's mean loss plus the penalties, a scalar."""

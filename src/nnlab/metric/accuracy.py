@@ -7,7 +7,7 @@ from torch import Tensor
 from nnlab.data.dataset import Task
 from nnlab.metric.base import Metric, Reads
 from nnlab.metric.confusion import confusion_counts, sum_of_counts
-from nnlab.metric.sums import mean_of, sum_and_count
+from nnlab.metric.sums import mean_of, sum_and_count, weighted_mean
 
 
 @final
@@ -28,6 +28,10 @@ class Accuracy(Metric):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric over all rows, as ``Metric.__call__``."""
         return (output == target).double().mean(dim=-1)
+
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return weighted_mean((output == target).double(), weight)
 
     def part(self, output: Tensor, target: Tensor) -> Tensor:
         """Right labels and rows, [..., 2]."""
@@ -56,6 +60,10 @@ class BalancedAccuracy(Metric):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric over all rows, as ``Metric.__call__``."""
         return self.of_part(self.part(output, target))
+
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return self.of_part(confusion_counts(output, target, weight))
 
     def part(self, output: Tensor, target: Tensor) -> Tensor:
         """The confusion counts, [..., C, C]."""

@@ -37,6 +37,14 @@ class AUROC(Metric):
         is_class = target.unsqueeze(-2) == classes.unsqueeze(-1)
         return _area(output.movedim(-1, -2), is_class).mean(dim=-1)
 
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See ``Metric``."""
+        if output.dim() == target.dim():
+            return _weighted_area(output, target == 1, weight.double())
+        classes = torch.arange(output.shape[-1], device=target.device)
+        is_class = target.unsqueeze(-2) == classes.unsqueeze(-1)
+        return _weighted_area(output.movedim(-1, -2), is_class, weight.double().unsqueeze(-2)).mean(dim=-1)
+
 
 def _area(score: Tensor, positive: Tensor) -> Tensor:
     """The area for scores and a mask of the same shape [..., N]; shape [...]."""
@@ -51,4 +59,21 @@ def _area(score: Tensor, positive: Tensor) -> Tensor:
     losses = (negative * positives_below).sum(dim=-1)
     num_pairs = positive.sum(dim=-1) * negative.sum(dim=-1)
     area = 0.5 + (wins - losses).double() / (2 * num_pairs)
+    return area.masked_fill(score.isnan().any(dim=-1), torch.nan)
+
+
+def _weighted_area(score: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
+    """As ``_area``, of rows that count differently: of the pairs' weights, those that are in the right order."""
+    ordered, order = score.sort(dim=-1)
+    weight = weight.expand(score.shape).gather(-1, order)
+    is_positive = positive.gather(-1, order)
+    of_positive, of_negative = weight * is_positive, weight * ~is_positive
+    places = torch.arange(score.shape[-1], device=score.device)
+    is_new = ordered[..., 1:] != ordered[..., :-1]
+    first = torch.where(F.pad(is_new, (1, 0), value=True), places, 0).cummax(dim=-1).values
+    last = torch.where(F.pad(is_new, (0, 1), value=True), places, score.shape[-1] - 1).flip(-1).cummin(dim=-1).values
+    below = F.pad(of_negative.cumsum(dim=-1), (1, 0))
+    # Of a tie, half of what stands in it counts.
+    beaten = (below.gather(-1, first) + below.gather(-1, last.flip(-1) + 1)) / 2
+    area = (of_positive * beaten).sum(dim=-1) / (of_positive.sum(dim=-1) * of_negative.sum(dim=-1))
     return area.masked_fill(score.isnan().any(dim=-1), torch.nan)

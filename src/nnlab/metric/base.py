@@ -39,6 +39,27 @@ class Metric(ABC):
             is not defined for these rows.
         """
 
+    @property
+    def knows_weights(self) -> bool:
+        """Whether rows may count differently."""
+        return type(self).weighted is not Metric.weighted
+
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """The metric over rows that count differently.
+
+        Args:
+            output: as for ``__call__``.
+            target: likewise.
+            weight: what each row counts, [..., N], at least 0 and not 0 everywhere.
+
+        Returns:
+            As ``__call__``.
+
+        Raises:
+            NotImplementedError: for a metric that does not say what weights mean to it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} knows no weights of rows")
+
     def part(self, output: Tensor, target: Tensor) -> Tensor | None:
         """What some of the rows add to the metric over all of them, for rows that do not fit into memory.
 

@@ -5,15 +5,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def confusion_counts(output: Tensor, target: Tensor) -> Tensor:
+def confusion_counts(output: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """The confusion counts, with as many classes as occur in either tensor, two at least.
 
     Args:
         output: predicted class codes, int64 [..., N], N > 0.
         target: class codes, int64 [..., N].
+        weight: what each row counts, [..., N]; None for 1.
 
     Returns:
-        Int64 [..., C, C]: row i, column j counts the rows of class i that were predicted as class j.
+        Int64, or float64 where there are weights, [..., C, C]: row i, column j counts the rows of class i that were
+        predicted as class j.
 
     Example:
         >>> confusion_counts(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])).tolist()
@@ -24,7 +26,8 @@ def confusion_counts(output: Tensor, target: Tensor) -> Tensor:
     runs = output.shape[:-1]
     cell = (target * num_classes + output).reshape(-1, output.shape[-1])
     first_cell = torch.arange(len(cell), device=cell.device).unsqueeze(-1) * num_cells
-    counts = torch.bincount((cell + first_cell).flatten(), minlength=len(cell) * num_cells)
+    weights = None if weight is None else weight.double().expand(output.shape).flatten()
+    counts = torch.bincount((cell + first_cell).flatten(), weights, minlength=len(cell) * num_cells)
     return counts.view(*runs, num_classes, num_classes)
 
 

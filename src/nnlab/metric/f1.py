@@ -37,6 +37,10 @@ class F1(Metric):
         """The metric over all rows, as ``Metric.__call__``."""
         return self.of_part(self.part(output, target))
 
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return self.of_part(confusion_counts(output, target, weight))
+
     def part(self, output: Tensor, target: Tensor) -> Tensor:
         """The confusion counts, [..., C, C]."""
         return confusion_counts(output, target).double()
@@ -45,7 +49,7 @@ class F1(Metric):
         """See ``Metric``."""
         num_predicted_and_true = part.sum(dim=-2) + part.sum(dim=-1)
         # An absent class has 0 / 0; dividing by 1 instead makes its score 0 and leaves the others alone.
-        score = 2 * part.diagonal(dim1=-2, dim2=-1) / num_predicted_and_true.clamp(min=1)
+        score = 2 * part.diagonal(dim1=-2, dim2=-1) / num_predicted_and_true.where(num_predicted_and_true > 0, 1)
         if self.task == "binary":
             return score[..., 1]
         return score.sum(dim=-1) / (num_predicted_and_true > 0).sum(dim=-1)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nnlab.data.dataset import Task
 from nnlab.metric.base import Metric, Reads
-from nnlab.metric.sums import mean_of, sum_and_count
+from nnlab.metric.sums import mean_of, sum_and_count, weighted_mean
 
 
 @final
@@ -31,6 +31,10 @@ class LogLoss(Metric):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric over all rows, as ``Metric.__call__``."""
         return self._losses(output, target).mean(dim=-1)
+
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return weighted_mean(self._losses(output, target), weight)
 
     def part(self, output: Tensor, target: Tensor) -> Tensor:
         """The sum over the rows and their number, [..., 2]."""

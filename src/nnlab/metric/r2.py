@@ -35,6 +35,16 @@ class R2(Metric):
         is_constant = target.amax(dim=-2) == target.amin(dim=-2)
         return _score(residual, total, is_constant)
 
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See ``Metric``."""
+        output, target, weight = output.double(), target.double(), weight.double().unsqueeze(-1)
+        mean = (weight * target).sum(dim=-2, keepdim=True) / weight.sum(dim=-2, keepdim=True)
+        residual = (weight * (target - output).square()).sum(dim=-2)
+        total = (weight * (target - mean).square()).sum(dim=-2)
+        counted = torch.where(weight > 0, target, torch.nan)
+        is_constant = (counted == mean).logical_or(counted.isnan()).all(dim=-2)
+        return _score(residual, total, is_constant | (total == 0))
+
     def part(self, output: Tensor, target: Tensor) -> Tensor:
         """For each target rows, mean, squares around the mean, residual, least and largest value, [..., T, 6]."""
         output, target = output.double(), target.double()

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from nnlab.data.dataset import Task
 from nnlab.metric.base import Metric, Reads
-from nnlab.metric.sums import mean_of, sum_and_count
+from nnlab.metric.sums import mean_of, sum_and_count, weighted_mean
 
 
 @final
@@ -29,6 +29,10 @@ class MAE(Metric):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric over all rows, as ``Metric.__call__``."""
         return (output.double() - target.double()).abs().mean(dim=(-2, -1))
+
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return weighted_mean((output.double() - target.double()).abs().mean(dim=-1), weight)
 
     def part(self, output: Tensor, target: Tensor) -> Tensor:
         """The sum over rows and targets and how many there are, [..., 2]."""
@@ -59,6 +63,11 @@ class RMSE(Metric):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric over all rows, as ``Metric.__call__``."""
         return (output.double() - target.double()).square().mean(dim=-2).sqrt().mean(dim=-1)
+
+    def weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """See ``Metric``."""
+        squares = (output.double() - target.double()).square()
+        return weighted_mean(squares.mT, weight.unsqueeze(-2)).sqrt().mean(dim=-1)
 
     def part(self, output: Tensor, target: Tensor) -> Tensor:
         """For each target the sum over the rows and their number, [..., T, 2]."""

@@ -17,6 +17,20 @@ def sum_and_count(values: Tensor) -> Tensor:
     return torch.stack([total, torch.full_like(total, values.shape[-1])], dim=-1)
 
 
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """The mean of values that count differently.
+
+    Args:
+        values: float64, shape [..., N].
+        weight: shape [..., N].
+
+    Returns:
+        Float64, shape [...].
+    """
+    weight = weight.double()
+    return (values * weight).sum(dim=-1) / weight.sum(dim=-1)
+
+
 def mean_of(part: Tensor) -> Tensor:
     """The mean over all values.
 

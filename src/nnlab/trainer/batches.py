@@ -12,14 +12,33 @@ from torch.utils.data import DataLoader, TensorDataset, default_collate
 from nnlab.data.stream.streamed import Streamed
 from nnlab.seeding import epoch_order
 
-Data = tuple[Tensor, Tensor] | TensorDataset | DataLoader[tuple[Tensor, ...]] | Streamed
 
+class Weighted(NamedTuple):
+    """Rows that count differently.
 
-class Batch(NamedTuple):
-    """Rows to train on: inputs [B, F] and target [B, …], on the device."""
+    Args:
+        inputs: [N, F].
+        target: [N, …].
+        weight: what each row counts, [N], at least 0 and not 0 everywhere.
+    """
 
     inputs: Tensor
     target: Tensor
+    weight: Tensor
+
+
+Data = tuple[Tensor, Tensor] | Weighted | TensorDataset | DataLoader[tuple[Tensor, ...]] | Streamed
+
+#: rows to evaluate: on the device, or still on the disk
+Placed = tuple[Tensor, Tensor] | Weighted | Streamed
+
+
+class Batch(NamedTuple):
+    """Rows to train on: inputs [B, F] and target [B, …], on the device, and weights [B] where rows have some."""
+
+    inputs: Tensor
+    target: Tensor
+    weight: Tensor | None = None
 
 
 class Batches(ABC):
@@ -49,13 +68,23 @@ class TensorBatches(Batches):
         batch_size: rows in a batch; the last one holds the rest.
         shuffle: whether each epoch has an order of its own, a function of (seed, epoch) alone.
         seed: of the orders.
+        weight: what each row counts, [N]; None where all count 1.
     """
 
     repeatable = True
 
-    def __init__(self, inputs: Tensor, target: Tensor, batch_size: int, shuffle: bool, seed: int) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        target: Tensor,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        weight: Tensor | None = None,
+    ) -> None:
         self.inputs = inputs
         self.target = target
+        self.weight = weight
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
@@ -92,7 +121,10 @@ class TensorBatches(Batches):
         if order is not None:
             torch.index_select(self.inputs, 0, order, out=self._epoch_inputs)
             self.target_in(order)
-        return self.epoch_views
+        if self.weight is None:
+            return self.epoch_views
+        weights = torch.split(self.weight if order is None else self.weight[order], self.batch_size)
+        return [Batch(view.inputs, view.target, weight) for view, weight in zip(self.epoch_views, weights, strict=True)]
 
     def order(self, epoch: int) -> Tensor | None:
         """The numbers of the rows in the order of an epoch, int64 [N] on the device; None for the order they have.
@@ -141,7 +173,8 @@ class LoaderBatches(Batches):
         """See ``Batches``."""
         del epoch
         for pair in self.loader:
-            yield Batch(*(place(tensor, self.device, self.dtype) for tensor in pair))
+            inputs, target = (place(tensor, self.device, self.dtype) for tensor in pair)
+            yield Batch(inputs, target)
 
 
 @final
@@ -197,15 +230,24 @@ def tensors_of(data: Data) -> tuple[Tensor, Tensor]:
         pairs = list(data)
         inputs, target = (torch.cat([pair[side] for pair in pairs]) for side in (0, 1))
     else:
-        parts = data.tensors if isinstance(data, TensorDataset) else data
+        parts = data[:2] if isinstance(data, Weighted) else data.tensors if isinstance(data, TensorDataset) else data
         if not (isinstance(parts, tuple | list) and len(parts) == 2 and all(isinstance(p, Tensor) for p in parts)):
             raise ValueError("data: expected (inputs, target) tensors, a TensorDataset of two tensors or a DataLoader")
         inputs, target = parts
     if len(inputs) != len(target):
         raise ValueError(f"data: {len(inputs)} rows of inputs but {len(target)} targets{_transposed(inputs, target)}")
+    if isinstance(data, Weighted):
+        _check_weight(data.weight, len(inputs))
     if len(inputs) == 0:
         raise ValueError("data: expected at least one row, found none")
     return inputs, target
+
+
+def _check_weight(weight: Tensor, num_rows: int) -> None:
+    if weight.shape != (num_rows,):
+        raise ValueError(f"data: {num_rows} rows but weights of shape {list(weight.shape)}")
+    if not bool((weight.isfinite() & (weight >= 0)).all()) or not bool(weight.any()):
+        raise ValueError("data: expected finite weights >= 0, at least one of them positive")
 
 
 def stacked_inputs(loader: DataLoader[tuple[Tensor, ...]]) -> Tensor | None:

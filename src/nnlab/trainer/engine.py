@@ -90,7 +90,7 @@ class Eager(Engine):
         for _ in range(ahead.first):
             batches = next(self._groups)
             if self._record is not None:
-                self._record.pass_over([batch.target for batch in batches])
+                self._record.pass_over([b.target for b in batches], [b.weight for b in batches])
 
     def steps(self, most: int) -> int:
         """See ``Engine``."""

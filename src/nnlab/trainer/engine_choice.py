@@ -109,6 +109,8 @@ def _problem(parts: StepParts, batches: Batches, accumulate_steps: int) -> str |
         return reason
     if isinstance(batches, StreamBatches):
         rows = Rows(*batches.first_rows, batches.batch_size, accumulate_steps)
+    elif isinstance(batches, TensorBatches) and batches.weight is not None:
+        return "its rows have weights"
     elif isinstance(batches, TensorBatches):
         rows = Rows(batches.inputs, batches.target, batches.batch_size, accumulate_steps)
     else:

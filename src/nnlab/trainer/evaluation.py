@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.gradient.base import Precision
+from nnlab.loss.base import Loss, WeightedLoss
 from nnlab.metric.base import Metric
 from nnlab.metric.readout import Readout
 from nnlab.trainer.phases import Phases
@@ -66,7 +67,9 @@ class Evaluator:
         """``loss`` and the metrics' names."""
         return ["loss", *(metric.name for metric in self.metrics)]
 
-    def split(self, model: nn.Module, inputs: Tensor, target: Tensor, precision: Precision) -> list[Tensor]:
+    def split(
+        self, model: nn.Module, inputs: Tensor, target: Tensor, precision: Precision, weight: Tensor | None = None
+    ) -> list[Tensor]:
         """Loss and metrics of a split in evaluation mode.
 
         Args:
@@ -74,32 +77,38 @@ class Evaluator:
             inputs: shape [N, F].
             target: as the loss sees it, shape [N, …].
             precision: what is computed with.
+            weight: what each row counts, [N]; None where all count 1.
 
         Returns:
             Scalars on the device, in the order of ``names``.
         """
         with self._phases.during("evaluation"):
-            return self.scores(predict(model, inputs, precision), target)
+            return self.scores(predict(model, inputs, precision), target, weight)
 
-    def scores(self, prediction: Tensor, target: Tensor) -> list[Tensor]:
+    def scores(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> list[Tensor]:
         """Loss and metrics of outputs in evaluation mode.
 
         Args:
             prediction: shape [N, O]; with a run axis, [K, N, O].
             target: as the loss sees it, shape [N, …] or [K, N, …].
+            weight: what each row counts, [N]; None where all count 1.
 
         Returns:
             Scalars on the device, or tensors of shape [K], in the order of ``names``.
         """
         with torch.no_grad():
-            return [self.loss(prediction, target), *self.of_outputs(prediction, target)]
+            loss = self.loss
+            if weight is not None and isinstance(loss, Loss):
+                loss = WeightedLoss(loss, weight)
+            return [loss(prediction, target), *self.of_outputs(prediction, target, weight)]
 
-    def of_outputs(self, prediction: Tensor, target: Tensor) -> list[Tensor]:
+    def of_outputs(self, prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> list[Tensor]:
         """The metrics (without the loss) of outputs that are there already.
 
         Args:
             prediction: shape [N, O]; with a run axis, [K, N, O].
             target: as the loss sees it, with the same axes.
+            weight: what each row counts, [N]; None where all count 1.
 
         Returns:
             Scalars on the device, or tensors of shape [K], in the order of the metrics.
@@ -108,6 +117,8 @@ class Evaluator:
             return []
         with self._phases.during("evaluation"), torch.no_grad():
             outputs, truth = self._read(prediction, target)
+            if weight is not None:
+                return [metric.weighted(outputs[metric.reads], truth, weight) for metric in self.metrics]
             return [metric(outputs[metric.reads], truth) for metric in self.metrics]
 
     def parts(self, prediction: Tensor, target: Tensor) -> list[Part]:

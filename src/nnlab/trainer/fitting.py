@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from nnlab.callback.base import FitView
-from nnlab.data.stream.streamed import Streamed
-from nnlab.trainer.batches import Batches
+from nnlab.trainer.batches import Batches, Placed, Weighted
 from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, floating, is_finite
 from nnlab.trainer.engine import Ahead, Engine
 from nnlab.trainer.evaluation import Evaluator, read
@@ -68,7 +67,7 @@ class Fitting:
     accumulate_steps: int
     plan: Plan
     evaluator: Evaluator
-    splits: Mapping[str, tuple[Tensor, Tensor] | Streamed]
+    splits: Mapping[str, Placed]
     state: TrainingState
     sinks: Sinks
     watchers: Watchers
@@ -228,8 +227,9 @@ class Fitting:
         if not self.record.keeps_outputs:
             return self._measured([])
         folded = self.record.folded
-        of_training = self.evaluator.of_outputs(*self.record.outputs()) if folded is None else folded.values()
-        return self._measured(of_training)
+        if folded is not None:
+            return self._measured(folded.values())
+        return self._measured(self.evaluator.of_outputs(*self.record.outputs(), self.record.weight()))
 
     def judge(self, measured: Mapping[str, float]) -> tuple[str, str] | None:
         """After an epoch: one row of metrics.
@@ -256,8 +256,11 @@ class Fitting:
         else:
             # Once: a DataLoader gives its rows in another order the next time.
             batches = list(self.batches.epoch(0))
-            inputs, target = (torch.cat([batch[side] for batch in batches]) for side in (0, 1))
-            loss, *metrics = self._scores((inputs, target))
+            inputs = torch.cat([batch.inputs for batch in batches])
+            target = torch.cat([batch.target for batch in batches])
+            weights = [batch.weight for batch in batches if batch.weight is not None]
+            rows: Placed = Weighted(inputs, target, torch.cat(weights)) if weights else (inputs, target)
+            loss, *metrics = self._scores(rows)
         self._publish(self._row(self._measured(metrics) | {"train/loss": read([loss])[0]}))
 
     def save_is_due(self) -> bool:
@@ -478,7 +481,7 @@ class Fitting:
             keys += [f"{split}/{name}" for name in names]
         return dict(zip(keys, read(scalars), strict=True))
 
-    def _scores(self, rows: tuple[Tensor, Tensor] | Streamed) -> list[Tensor]:
+    def _scores(self, rows: Placed) -> list[Tensor]:
         return scores(self.evaluator, self.parts.model, rows, self.parts.precision, self._floating[0].device)
 
     def _row(self, measured: Mapping[str, float]) -> Row:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nnlab.data.stream.streamed import Streamed
 from nnlab.gradient.base import Precision
 from nnlab.loss.base import Loss
-from nnlab.trainer.batches import place
+from nnlab.trainer.batches import Placed, Weighted, place
 from nnlab.trainer.evaluation import Evaluator, predict
 
 #: rows of a part; that many are taken as rows in memory are
@@ -19,7 +19,7 @@ ROWS_OF_PART = 1 << 17
 def scores(
     evaluator: Evaluator,
     model: nn.Module,
-    rows: tuple[Tensor, Tensor] | Streamed,
+    rows: Placed,
     precision: Precision,
     device: torch.device,
 ) -> list[Tensor]:
@@ -28,13 +28,15 @@ def scores(
     Args:
         evaluator: knows them.
         model: the model.
-        rows: inputs and target on the device, or rows on disk.
+        rows: inputs and target on the device, with weights or without, or rows on disk.
         precision: what is computed with.
         device: where the model is.
 
     Returns:
         Scalars on the device, in the order of ``Evaluator.names``.
     """
+    if isinstance(rows, Weighted):
+        return evaluator.split(model, rows.inputs, rows.target, precision, rows.weight)
     if not isinstance(rows, Streamed):
         return evaluator.split(model, *rows, precision)
     folded = Folded(evaluator, has_loss=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nnlab.trainer.batches import Batch
 from nnlab.trainer.folded import Folded
+from nnlab.trainer.step import size_of
 
 
 @final
@@ -20,9 +21,10 @@ class EpochRecord:
         self._buffer: Tensor | None = None
         self._read: list[float] = []
         self._unread: list[Tensor] = []
-        self._sizes: list[int] = []
+        self._sizes: list[float] = []
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
+        self._weights: list[Tensor] = []
         self.keeps_outputs = False
         #: takes the outputs in place of this record, where there are more than are to be in memory
         self.folded: Folded | None = None
@@ -41,6 +43,7 @@ class EpochRecord:
         self._sizes.clear()
         self._outputs.clear()
         self._targets.clear()
+        self._weights.clear()
         if self.folded is not None:
             self.folded.clear()
 
@@ -65,16 +68,22 @@ class EpochRecord:
         """
         self._read = list(state["losses"])
         self._unread = []
-        self._sizes = [int(size) for size in state["sizes"]]
+        self._sizes = list(state["sizes"])
         self._outputs = [outputs.to(like.device) for outputs in state["outputs"]]
         self._targets = []
+        self._weights = []
         if self.folded is not None and "folded" in state:
             self.folded.load_state_dict(state["folded"], like.device)
 
-    def pass_over(self, targets: Sequence[Tensor]) -> None:
-        """Keep the targets of batches whose losses and predictions an earlier process left."""
+    def pass_over(self, targets: Sequence[Tensor], weights: Sequence[Tensor | None] = ()) -> None:
+        """Keep the targets, and weights, of batches whose losses and predictions an earlier process left."""
         if self.keeps_outputs:
             self._targets.extend(targets)
+            self._weights.extend(weight for weight in weights if weight is not None)
+
+    def weight(self) -> Tensor | None:
+        """What each row of the epoch's outputs counts, [N]; None where all count 1."""
+        return torch.cat(self._weights) if self._weights else None
 
     def add(self, loss: Tensor, predictions: Sequence[Tensor], batches: Sequence[Batch]) -> None:
         """Keep what a step gave.
@@ -86,7 +95,10 @@ class EpochRecord:
         """
         self.last_loss = loss
         self._unread.append(loss)
-        self._sizes.append(sum(len(prediction) for prediction in predictions))
+        is_weighted = batches[0].weight is not None
+        self._sizes.append(sum(map(size_of, batches)) if is_weighted else sum(map(len, predictions)))
+        if self.keeps_outputs:
+            self._weights.extend(batch.weight for batch in batches if batch.weight is not None)
         self.add_outputs(predictions, [batch.target for batch in batches])
 
     def add_steps(self, losses: Tensor, sizes: Sequence[int]) -> None:
@@ -142,7 +154,7 @@ class EpochRecord:
 
     def outputs(self) -> tuple[Tensor, Tensor]:
         """The epoch's predictions [N, O] and targets [N, …], gathered in a buffer that is made once."""
-        num_rows = sum(self._sizes)
+        num_rows = sum(map(len, self._outputs))
         if self._buffer is None or len(self._buffer) < num_rows:
             self._buffer = self._outputs[0].new_empty((num_rows, *self._outputs[0].shape[1:]))
         target = self._targets[0] if len(self._targets) == 1 else torch.cat(self._targets)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nnlab.data.stream.streamed import Streamed
 from nnlab.metric.readout import Readout
-from nnlab.trainer.batches import Batch, TensorBatches, place, updates
+from nnlab.trainer.batches import Batch, Placed, TensorBatches, place, updates
 from nnlab.trainer.evaluation import Evaluator
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.folded import ROWS_OF_PART, Folded
@@ -426,10 +426,14 @@ def _fed_together(sources: Sequence[TensorBatches | StreamBatches]) -> StackedBa
     return StackedBatches([source for source in sources if isinstance(source, TensorBatches)])
 
 
-def _by_run(splits: Sequence[tuple[Tensor, Tensor] | Streamed]) -> tuple[Tensor, Tensor] | Streamed:
+def _by_run(splits: Sequence[Placed]) -> tuple[Tensor, Tensor] | Streamed:
     """A split of several runs; one on disk is the same for all."""
     first = splits[0]
-    return first if isinstance(first, Streamed) else by_run([rows for rows in splits if not isinstance(rows, Streamed)])
+    return (
+        first
+        if isinstance(first, Streamed)
+        else by_run([(rows[0], rows[1]) for rows in splits if isinstance(rows, tuple)])
+    )
 
 
 def _evaluator_of(evaluators: Sequence[Evaluator]) -> Evaluator:

@@ -29,7 +29,7 @@ class AloneFeed(Feed):
         num_rows = batches.batch_size * accumulate_steps
         self.num_whole = len(batches.inputs) // num_rows
         self.rest = views[self.num_whole * accumulate_steps :]
-        self._sides = [_by_step(side, self.num_whole, num_rows) for side in views[0]]
+        self._sides = [_by_step(side, self.num_whole, num_rows) for side in views[0][:2]]
 
     def whole(self, counter: Tensor) -> list[Batch]:
         """See ``Feed``."""

@@ -66,7 +66,8 @@ def _has_hooks(layer: nn.Module) -> bool:
 def train_step(parts: StepParts, batches: Sequence[Batch]) -> tuple[Tensor, list[Tensor]]:
     """Update the parameters once.
 
-    The gradient is that of the mean over all rows of the batches: each batch counts by its size. L-BFGS evaluates
+    The gradient is that of the mean over all rows of the batches: each batch counts by its size, or by the
+    weights of its rows. L-BFGS evaluates
     the objective several times in one step; its loss and predictions are those of the first time, before the update.
 
     Args:
@@ -80,7 +81,8 @@ def train_step(parts: StepParts, batches: Sequence[Batch]) -> tuple[Tensor, list
     first: list[tuple[Tensor, list[Tensor]]] = []
 
     def gradient_of(batch: Batch, share: float) -> tuple[Tensor, Tensor]:
-        return parts.gradient(parts.model, parts.objective, batch.inputs, batch.target, parts.precision, share)
+        objective = parts.objective if batch.weight is None else parts.objective.weighted(batch.weight)
+        return parts.gradient(parts.model, objective, batch.inputs, batch.target, parts.precision, share)
 
     def evaluate() -> Tensor:
         for parameter in parts.parameters:
@@ -121,11 +123,16 @@ def accumulate(
     if len(batches) == 1:
         value, prediction = gradient_of(batches[0], 1)
         return value, [prediction]
-    sizes = [batch.inputs.shape[row_axis] for batch in batches]
+    sizes = [size_of(batch, row_axis) for batch in batches]
     shares = [size / sum(sizes) for size in sizes]
     results = [gradient_of(batch, share) for batch, share in zip(batches, shares, strict=True)]
     values = [value * share for (value, _), share in zip(results, shares, strict=True)]
     return torch.stack(values).sum(0), [prediction for _, prediction in results]
+
+
+def size_of(batch: Batch, row_axis: int = 0) -> float:
+    """What a batch counts: its rows, or their weights."""
+    return batch.inputs.shape[row_axis] if batch.weight is None else float(batch.weight.double().sum())
 
 
 def _clip(parts: StepParts) -> None:

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from torch import Tensor
-
 from nnlab.data.stream.streamed import Streamed
 from nnlab.loss.base import Loss
 from nnlab.model.stacked import same_layers, settings_of
 from nnlab.optim.stacked import stacking_key
-from nnlab.trainer.batches import Data, TensorBatches
+from nnlab.trainer.batches import Data, Placed, TensorBatches
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.loop import run_loop
@@ -208,6 +206,8 @@ def why_alone(fitting: Fitting) -> str | None:
         return f"the loss {type(parts.objective.loss).__name__} has no run axis"
     if not isinstance(fitting.batches, TensorBatches | StreamBatches):
         return "its rows come from a DataLoader, or are the same few in every epoch"
+    if isinstance(fitting.batches, TensorBatches) and fitting.batches.weight is not None:
+        return "its rows have weights"
     if fitting.watchers.watch_steps:
         return f"{', '.join(fitting.watchers.watch_steps)} looks at single steps"
     return None
@@ -240,7 +240,7 @@ def place_of(fitting: Fitting) -> str:
     )
 
 
-def _about(rows: tuple[Tensor, Tensor] | Streamed) -> object:
+def _about(rows: Placed) -> object:
     return rows.stored if isinstance(rows, Streamed) else [tensor.shape for tensor in rows]
 
 

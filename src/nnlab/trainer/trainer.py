@@ -21,7 +21,7 @@ from nnlab.folder import FIGURE_FORMATS, figures_problem
 from nnlab.gradient.autograd import Autograd
 from nnlab.gradient.base import Gradient
 from nnlab.logger.base import Logger, Run
-from nnlab.loss.base import Penalty
+from nnlab.loss.base import Loss, Penalty
 from nnlab.loss.objective import Objective
 from nnlab.metric.base import Metric
 from nnlab.metric.readout import Readout
@@ -34,7 +34,9 @@ from nnlab.trainer.batches import (
     Data,
     FixedBatches,
     LoaderBatches,
+    Placed,
     TensorBatches,
+    Weighted,
     place,
     stacked_inputs,
     tensors_of,
@@ -222,7 +224,8 @@ class Trainer:
         """Train.
 
         Args:
-            train: a pair of tensors (inputs [N, F], target [N, …]), a TensorDataset of two, or a DataLoader of pairs.
+            train: a pair of tensors (inputs [N, F], target [N, …]), ``Weighted`` rows, a TensorDataset of two, or a
+                DataLoader of pairs.
             valid: likewise, evaluated every ``eval_every`` epochs; None for no validation.
             resume: whether to go on from the newest checkpoint in ``folder``, to the bits that an uninterrupted
                 training would have; where none was written yet, it begins anew.
@@ -454,7 +457,7 @@ class Trainer:
         self,
         engine: Engine,
         batches: Batches,
-        splits: dict[str, tuple[Tensor, Tensor] | Streamed],
+        splits: dict[str, Placed],
         interrupt: Interrupt,
     ) -> Fitting:
         plan = self._plan(batches)
@@ -490,9 +493,7 @@ class Trainer:
             interrupt=interrupt,
         )
 
-    def _with_state(
-        self, state: Mapping[str, Tensor], splits: Mapping[str, tuple[Tensor, Tensor] | Streamed]
-    ) -> dict[str, float]:
+    def _with_state(self, state: Mapping[str, Tensor], splits: Mapping[str, Placed]) -> dict[str, float]:
         """Loss and metrics of splits with another state of the model."""
         names = self.evaluator.names()
         scalars, keys = list[Tensor](), list[str]()
@@ -549,13 +550,28 @@ class Trainer:
             )
         if isinstance(train, Streamed):
             train = train.read(0, min(len(train), self.overfit_batches * self.batch_size))
+        self._check_weights(train)
         inputs, target = self._on_device(train, "train")
+        weight = place(train.weight, self.device, self.precision.dtype) if isinstance(train, Weighted) else None
         if self.overfit_batches:
             rows = self.overfit_batches * self.batch_size
             inputs, target = inputs[:rows], target[:rows]
+            weight = None if weight is None else weight[:rows]
             self.sinks.note(f"trainer.overfit_batches: training on {len(inputs)} rows only")
         self._check_batch(len(inputs))
-        return TensorBatches(inputs, target, self.batch_size, self.shuffle, self.seed)
+        return TensorBatches(inputs, target, self.batch_size, self.shuffle, self.seed, weight)
+
+    def _check_weights(self, data: Data) -> None:
+        """Refuse weights where a part does not know what they mean to it."""
+        if not isinstance(data, Weighted):
+            return
+        unknown = [metric.name for metric in self.metrics if not metric.knows_weights]
+        if unknown:
+            raise ValueError(f"data.sample_weight: metric={unknown[0]} knows no weights of rows; leave one of them out")
+        if not isinstance(self.loss, Loss):
+            raise ValueError(
+                f"data.sample_weight: rows with weights need one of nnlab's losses, found {type(self.loss).__name__}"
+            )
 
     def _check_batch(self, num_rows: int) -> None:
         if self.batch_size > num_rows:
@@ -570,8 +586,12 @@ class Trainer:
                 "batch norm cannot normalize; choose another size, or model.norm=layer"
             )
 
-    def _rows(self, data: Data, whose: str = "") -> tuple[Tensor, Tensor] | Streamed:
+    def _rows(self, data: Data, whose: str = "") -> Placed:
         """Rows to evaluate: on the device, or still on the disk."""
+        if isinstance(data, Weighted):
+            self._check_weights(data)
+            weight = place(data.weight, self.device, self.precision.dtype)
+            return Weighted(*self._on_device(data, whose), weight)
         if not isinstance(data, Streamed):
             return self._on_device(data, whose)
         check_inputs(self.model, data.first[0], self.precision, whose)

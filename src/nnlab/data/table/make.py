@@ -1,7 +1,7 @@
 """From a table to a data set: columns chosen, rows dealt, cells encoded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -321,11 +321,11 @@ def _part(
     target = torch.from_numpy(targets[rows])
     target = target.float()[:, None] if task == "binary" else target
     split = Split(torch.from_numpy(values[rows]), target)
-    return split if weights is None else _weighted(split, weights[rows])
-
-
-def _weighted(split: Split, weights: np.ndarray) -> Split:
-    raise ValueError("data.sample_weight: weights are not known here yet; leave it out")
+    if weights is None:
+        return split
+    if not weights[rows].any():
+        raise ValueError("data.sample_weight: every row of a split has the weight 0; expected one that counts")
+    return replace(split, weight=torch.from_numpy(weights[rows]))
 
 
 def _weights(table: Table, name: str | None, rows: np.ndarray) -> np.ndarray | None:
