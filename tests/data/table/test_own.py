@@ -308,7 +308,7 @@ def test_bundled_sets_have_scikit_learns_rows(name):
 
 
 FILE_RULE = RULE | {"target": None, "features": [], "exclude": [], "task": None, "types": {}, "missing": "error"}
-FILE_RULE |= {"max_categories": 50, "valid_path": None, "test_path": None, "sample_weight": None}
+FILE_RULE |= {"max_categories": 50, "valid_path": None, "test_path": None, "sample_weight": None, "streaming": "auto"}
 FILES = {
     "no path": ({"path": None}, r"data\.path: expected a file, such as data\.path=house\.csv, found null"),
     "no files": ({"split": "files"}, r"data\.split: files needs data\.valid_path or data\.test_path, found neither"),
