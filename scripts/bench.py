@@ -26,6 +26,7 @@ SUBCOMMANDS = {
     "startup": Subcommand("bench_startup", "how long whole commands take, and each figure"),
     "sklearn": Subcommand("bench_sklearn", "nnlab.sklearn beside scikit-learn: accuracy, fits, grid searches"),
     "csv": Subcommand("bench_csv", "a CSV file to a float32 matrix, beside pandas"),
+    "stream": Subcommand("bench_stream", "rows that stay on disk beside the same rows in memory: speed and memory"),
     "peers": Subcommand("bench_peers", "nnlab beside JAX, Keras, scikit-learn, skorch, Lightning, torch.compile"),
 }
 

@@ -32,6 +32,7 @@ PAGES = [
     "docs/first-steps.md",
     "docs/tutorial.md",
     "docs/own-data.md",
+    "docs/own-parts.md",
     "docs/trainer.md",
     "docs/scikit-learn.md",
     "docs/speed.md",
@@ -120,7 +121,8 @@ def run(language: str, code: str, work: Path) -> str:
     core = _CORES.get()
     pin = f"import os, sys; os.sched_setaffinity(0, {{{core}}}); os.execvp(sys.argv[1], sys.argv[1:])"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "COLUMNS": "110", "OMP_NUM_THREADS": "1"}
+    own = {"PATH": path, "COLUMNS": "110", "OMP_NUM_THREADS": "1", "NNLAB_REPOSITORY": str(ROOT)}
+    environment = os.environ | own
     answer = subprocess.run(
         [sys.executable, "-c", pin, *words],
         cwd=work,

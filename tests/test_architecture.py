@@ -79,6 +79,7 @@ ROWS = [
 PROTOCOLS = {
     "data.dataset",
     "data.preprocessing",
+    "data.stream.streamed",
     "loss.base",
     "loss.objective",
     "metric.base",

@@ -39,6 +39,8 @@ class Terminal(Console):
 MOST_MEMBERS = 40
 #: columns of a table of one's own that the header of a run shows
 MOST_COLUMNS = 12
+#: rows of each split that it is made of where rows stay on disk
+MOST_ROWS = 100_000
 
 
 def header_lines(member: Member) -> dict[str, str]:
@@ -116,7 +118,7 @@ def print_header(console: Console, member: Member) -> None:
     console.print()
     dataset = member.built.dataset
     if dataset.encoding is not None:
-        print_table(console, columns_table(dataset, MOST_COLUMNS))
+        print_table(console, columns_table(dataset.sample(MOST_ROWS), MOST_COLUMNS))
         console.print()
     for note in dataset.notes:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)

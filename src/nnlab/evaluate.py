@@ -9,14 +9,16 @@ from typing import Any
 from nnlab.build import build_loss, build_metrics
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
+from nnlab.data.stream.streamed import Streamed
 from nnlab.fit_check import check_fit
 from nnlab.folder import plain
 from nnlab.restore import LoadedRun, Which, load_run, trained_device
-from nnlab.rows import build_data, fingerprint
+from nnlab.rows import build_data, fingerprint, seen
 from nnlab.run_overrides import RunOverrides, read_overrides, with_data
 from nnlab.run_record import printable
 from nnlab.trainer.batches import place
 from nnlab.trainer.evaluation import Evaluator, read
+from nnlab.trainer.folded import scores
 from nnlab.trust import check_config, check_data_size
 from nnlab.words import counted
 
@@ -124,11 +126,13 @@ def evaluate(folder: Path, split: str | None, checkpoint: Which, overrides: Sequ
     loss, _ = build_loss(run.config, run.task)
     metrics = build_metrics(run.config, run.task)
     check_fit(run.task, loss, metrics, run.config["model"], run.options)
-    inputs = place(run.preprocessing.inputs(rows.inputs), run.device, run.precision.dtype)
-    target = place(run.readout.encode(rows.target), run.device, run.precision.dtype)
+    encoded = seen(rows, run.preprocessing, run.readout)
+    if not isinstance(encoded, Streamed):
+        inputs, target = (place(tensor, run.device, run.precision.dtype) for tensor in encoded)
+        encoded = inputs, target
     evaluator = Evaluator(loss, metrics, run.readout)
     with run.settings():
-        values = read(evaluator.split(run.model, inputs, target, run.precision))
+        values = read(scores(evaluator, run.model, encoded, run.precision, run.device))
     return Evaluation(run, split, len(rows), dict(zip(evaluator.names(), values, strict=True)), tuple(notes))
 
 

@@ -24,6 +24,7 @@ from nnlab import collector
 from nnlab.build import Built, build
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
+from nnlab.data.stream.streamed import Streamed
 from nnlab.durable import write_atomic
 from nnlab.folder import RESULT_FILE, RUN_FILE, SCHEMA_VERSION, FolderError, write_json
 from nnlab.machine import machine
@@ -58,7 +59,7 @@ class Member:
         overrides: what the user typed.
         folder: the run's folder.
         built: its objects.
-        splits: encoded rows for the model by split: (inputs, target).
+        splits: encoded rows for the model by split: (inputs, target), or what reads them from the disk.
         stack_width: how many runs are trained together with this one, itself included.
         arrays: what figures are drawn from.
         fitted: how the training went, once it has.
@@ -72,7 +73,7 @@ class Member:
     overrides: Sequence[str]
     folder: Path
     built: Built
-    splits: Mapping[str, tuple[Tensor, Tensor]]
+    splits: Mapping[str, tuple[Tensor, Tensor] | Streamed]
     stack_width: int = 1
     arrays: dict[str, Arrays] = field(default_factory=dict)
     fitted: FitResult | None = None

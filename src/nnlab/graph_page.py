@@ -29,6 +29,8 @@ from nnlab.words import counted
 
 #: nodes, and leaves, that the page shows
 MOST_LINES = 200
+#: rows that the batch is drawn from where rows stay on disk
+MOST_ROWS = 10_000
 #: of the page, in characters
 WIDTH = 120
 
@@ -94,7 +96,7 @@ def first_loss(built: Built) -> tuple[Tensor, dict[str, Tensor], Recording]:
     Raises:
         ConfigError: if model or loss cannot be applied to the batch.
     """
-    trainer, rows = built.trainer, built.dataset.train
+    trainer, rows = built.trainer, built.dataset.sample(MOST_ROWS).train
     model, precision = trainer.model.train(), trainer.precision
     num_rows = trainer.overfit_batches * trainer.batch_size or len(rows)
     inputs = place(built.preprocessing.inputs(rows.inputs), trainer.device, precision.dtype)[:num_rows]

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from nnlab.allowed import ALLOWED, split_node
 from nnlab.config import ConfigError
-from nnlab.data.dataset import Dataset
+from nnlab.data.dataset import Dataset, Split
 from nnlab.data.folds import with_fold
-from nnlab.data.preprocessing import Preprocessing
+from nnlab.data.preprocessing import Preprocessing, target_moments
+from nnlab.data.stream.streamed import Streamed
 from nnlab.data.table.encoding import Encoding
 from nnlab.metric.readout import Readout
 from nnlab.target import Node, call
@@ -21,7 +22,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[Dataset, Preprocessing]] = {}
-        self._encoded: dict[tuple[int, str], dict[str, tuple[Tensor, Tensor]]] = {}
+        self._encoded: dict[tuple[int, str], dict[str, tuple[Tensor, Tensor] | Streamed]] = {}
         self._fingerprints: dict[int, str] = {}
 
     def data(self, config: Node) -> tuple[Dataset, Preprocessing]:
@@ -37,7 +38,7 @@ class Rows:
 
     def splits(
         self, dataset: Dataset, preprocessing: Preprocessing, readout: Readout
-    ) -> Mapping[str, tuple[Tensor, Tensor]]:
+    ) -> Mapping[str, tuple[Tensor, Tensor] | Streamed]:
         """The rows as the model sees them.
 
         Args:
@@ -46,14 +47,11 @@ class Rows:
             readout: knows how the loss wants the target.
 
         Returns:
-            Inputs and target by split.
+            Inputs and target by split, or what reads them where they stay on disk.
         """
         key = (id(dataset), repr(sorted(vars(readout).items(), key=lambda item: item[0])))
         if key not in self._encoded:
-            self._encoded[key] = {
-                split: (preprocessing.all_inputs(rows.inputs), readout.encode(rows.target))
-                for split, rows in dataset.splits.items()
-            }
+            self._encoded[key] = {split: seen(rows, preprocessing, readout) for split, rows in dataset.splits.items()}
         return self._encoded[key]
 
     def fingerprint(self, dataset: Dataset) -> str:
@@ -63,8 +61,28 @@ class Rows:
         return self._fingerprints[id(dataset)]
 
 
+def seen(rows: Split, preprocessing: Preprocessing, readout: Readout) -> tuple[Tensor, Tensor] | Streamed:
+    """A split as the model sees it.
+
+    Args:
+        rows: as the user knows them.
+        preprocessing: what is done to the inputs.
+        readout: knows how the loss wants the target.
+
+    Returns:
+        Inputs and target, or what reads them where they stay on disk.
+    """
+    if rows.stored is None:
+        return preprocessing.all_inputs(rows.inputs), readout.encode(rows.target)
+    return Streamed(
+        rows.stored, lambda inputs, target: (preprocessing.inputs(inputs), readout.encode(target)), rows.stored.seed
+    )
+
+
 def fingerprint(dataset: Dataset) -> str:
     """The SHA-256 of a data set's rows, split by split, as a hexadecimal string."""
+    if dataset.fingerprint is not None:
+        return dataset.fingerprint
     digest = hashlib.sha256()
     for name, split in dataset.splits.items():
         for tensor in (split.inputs, split.target):
@@ -107,7 +125,7 @@ def build_data(config: Node, fitted: Encoding | None = None) -> tuple[Dataset, P
 
 def _target_notes(dataset: Dataset) -> list[str]:
     """Advice on targets that a fresh model's outputs are far from."""
-    std = dataset.train.target.double().std(dim=0, correction=0).tolist()
+    std = target_moments(dataset.train).std
     far = [
         f"{name} has {value:.3g}" for name, value in zip(dataset.target_names, std, strict=True) if not 0.1 < value < 10
     ]

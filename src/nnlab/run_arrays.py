@@ -11,6 +11,7 @@ from nnlab.build import Built
 from nnlab.callback.film import Film, Frame, numbers_of, put
 from nnlab.config import ConfigError
 from nnlab.data.dataset import Dataset
+from nnlab.data.stream.streamed import Streamed
 from nnlab.trainer import FitResult
 from nnlab.trainer.trainer import Which
 
@@ -26,6 +27,8 @@ BINS = 45
 FEW = 2000
 #: numbers in linear layers up to which the initial ones are kept, to be compared after the training
 MOST_WEIGHTS = 10_000_000
+#: rows of each split that arrays and figures hold where rows stay on disk
+MOST_STREAMED = 10_000
 
 
 def arrays_before(built: Built) -> dict[str, Arrays]:
@@ -55,7 +58,10 @@ def arrays_before(built: Built) -> dict[str, Arrays]:
 
 
 def arrays_after(
-    built: Built, splits: Mapping[str, tuple[Tensor, Tensor]], fitted: FitResult, before: Mapping[str, Arrays]
+    built: Built,
+    splits: Mapping[str, tuple[Tensor, Tensor] | Streamed],
+    fitted: FitResult,
+    before: Mapping[str, Arrays],
 ) -> dict[str, Arrays]:
     """What the trained model says, with its best parameters.
 
@@ -68,10 +74,11 @@ def arrays_after(
     Returns:
         Named groups of arrays, each for a file ``arrays/<name>.npz``.
     """
-    dataset = built.dataset
+    dataset = built.dataset.sample(MOST_STREAMED)
     made: dict[str, Arrays] = {"about": _about(dataset, fitted)}
-    for split, (inputs, _) in splits.items():
+    for split, encoded in splits.items():
         rows = dataset.splits[split]
+        inputs = built.preprocessing.inputs(rows.inputs) if isinstance(encoded, Streamed) else encoded[0]
         made[f"rows_{split}"] = {
             "inputs": rows.inputs.numpy(),
             "target": _truth(dataset, rows.target),
@@ -120,7 +127,7 @@ def _read(built: Built, prediction: Tensor) -> np.ndarray:
 
 
 def _axis(dataset: Dataset, column: int, num_points: int) -> np.ndarray:
-    values = dataset.train.inputs[:, column]
+    values = dataset.sample(MOST_STREAMED).train.inputs[:, column]
     low, high = float(values.min()), float(values.max())
     pad = MARGIN * (high - low) or 1.0
     return np.linspace(low - pad, high + pad, num_points, dtype=np.float32)

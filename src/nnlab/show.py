@@ -32,6 +32,8 @@ MOST_WIDTH = 10_000
 MOST_OWN_COLUMNS = 100
 #: columns that the figure shows, targets included
 MOST_PANELS = 16
+#: rows of each split that tables and figures are made of where rows stay on disk
+MOST_ROWS = 100_000
 
 
 def data_page(config: Mapping[str, Any], choices: Mapping[str, Any], figure: Path | None = None) -> str:
@@ -69,6 +71,7 @@ def data_page(config: Mapping[str, Any], choices: Mapping[str, Any], figure: Pat
     if batch < 1:
         raise ConfigError(f"data.batch_size: expected at least 1, found {batch}")
     lines.append(f"  batches  {-(-len(dataset.train) // batch):,} of {batch:,} rows an epoch")
+    dataset = dataset.sample(MOST_ROWS)
     seen = preprocessing.inputs(dataset.train.inputs)
     own = dataset.encoding is not None
     tables = [

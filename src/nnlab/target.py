@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,12 +59,22 @@ def resolve(path: str, key: str) -> Any:
             if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
                 continue
             raise ConfigError(f"{key}: {path} needs the package {error.name}, which is not installed") from None
+        except Exception as error:  # whatever somebody's own module does when it is imported
+            raise ConfigError(f"{key}: {name} cannot be imported: {_where(error)}") from error
         for position, part in enumerate(parts[length:], length):
             if not hasattr(found, part):
                 raise ConfigError(f"{key}: {'.'.join(parts[:position])} has no {part!r}{nearest(part, dir(found))}")
             found = getattr(found, part)
         return found
     raise ConfigError(f"{key}: there is no module {parts[0]!r}")
+
+
+def _where(error: Exception) -> str:
+    """What an import ended with, and the line of the module that did."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: SyntaxError: {error.msg}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}, line {last.lineno}: {type(error).__name__}: {error}"
 
 
 def check_target(path: Any, allowed: Allowed, key: str, plugins: Sequence[str]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ PAGES = [
     "docs/first-steps.md",
     "docs/tutorial.md",
     "docs/own-data.md",
+    "docs/own-parts.md",
     "docs/trainer.md",
     "docs/scikit-learn.md",
     "docs/speed.md",

@@ -1,12 +1,13 @@
 """What every data set is made of."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from nnlab.data.stream.stored import StoredRows
     from nnlab.data.table.encoding import Encoding
 
 Task = Literal["regression", "binary", "multiclass"]
@@ -19,13 +20,31 @@ class Split:
     Args:
         inputs: float32, shape [N, F].
         target: regression float32 [N, T]; binary float32 [N, 1] of 0 and 1; multiclass int64 [N].
+        stored: the files that the tensors are maps of; None for rows in memory.
     """
 
     inputs: Tensor
     target: Tensor
+    stored: "StoredRows | None" = None
 
     def __len__(self) -> int:
         return self.inputs.shape[0]
+
+    def blocks(self, num_rows: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rows in order, some at a time.
+
+        Args:
+            num_rows: in a block; the last one holds the rest.
+
+        Yields:
+            Inputs and target; of rows on disk, in memory that is given back with them.
+        """
+        for start in range(0, len(self), num_rows):
+            stop = min(start + num_rows, len(self))
+            if self.stored is not None:
+                yield self.stored.read(start, stop)
+            else:
+                yield self.inputs[start:stop], self.target[start:stop]
 
 
 @dataclass(frozen=True)
@@ -43,6 +62,7 @@ class Dataset:
         encoding: how raw columns became the inputs, learnt from the training rows; None for a set that has no others.
         notes: one sentence for each thing that was inferred, filled in or left out.
         num_empty: of each raw column, the training cells that were filled in; no numbers where none ever is.
+        fingerprint: the SHA-256 of the rows where it is known already; see ``nnlab.rows.fingerprint``.
     """
 
     task: Task
@@ -55,6 +75,7 @@ class Dataset:
     encoding: "Encoding | None" = None
     notes: tuple[str, ...] = ()
     num_empty: tuple[int, ...] = ()
+    fingerprint: str | None = None
 
     @property
     def num_outputs(self) -> int:
@@ -66,6 +87,30 @@ class Dataset:
         """The splits that exist, by name, in the order train, valid, test."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the rows stay on disk."""
+        return self.train.stored is not None
+
+    def sample(self, most: int) -> "Dataset":
+        """What tables and figures show: the data set itself, or some rows of one that stays on disk.
+
+        Args:
+            most: rows of each split, taken from many places.
+
+        Returns:
+            A data set in memory.
+        """
+        if not self.is_streamed:
+            return self
+        some = {name: _some_rows(split, most) for name, split in self.splits.items()}
+        return replace(self, train=some["train"], valid=some.get("valid"), test=some.get("test"), fingerprint=None)
+
+
+def _some_rows(split: Split, most: int) -> Split:
+    assert split.stored is not None
+    return Split(*split.stored.sample(most))
 
 
 def cut(inputs: Tensor, target: Tensor, sizes: Sequence[int]) -> tuple[Split, Split | None, Split | None]:

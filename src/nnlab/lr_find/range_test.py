@@ -11,6 +11,7 @@ import numpy as np
 from nnlab.build import build
 from nnlab.lr_find.suggestion import Numbers, valley
 from nnlab.lr_find.trial import Trial
+from nnlab.rows import seen
 from nnlab.trainer.engine import Ahead
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
@@ -41,8 +42,8 @@ def range_test(trial: Trial, rates: Sequence[float], interrupt: Interrupt) -> li
         ConfigError: for a config that cannot be built.
     """
     built = build(trial.at(rates[0], len(rates)), trial.choices, None, "")
-    trainer, rows = built.trainer, built.dataset.train
-    train = (built.preprocessing.inputs(rows.inputs), built.readout.encode(rows.target))
+    trainer = built.trainer
+    train = seen(built.dataset.train, built.preprocessing, built.readout)
     with trainer.settings():
         # A rate for each step is only known to the engine that does one at a time, as a stack's member has it.
         fitting = trainer.begin(train, None, interrupt, in_stack=True)

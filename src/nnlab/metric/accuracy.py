@@ -6,7 +6,8 @@ from torch import Tensor
 
 from nnlab.data.dataset import Task
 from nnlab.metric.base import Metric, Reads
-from nnlab.metric.confusion import confusion_counts
+from nnlab.metric.confusion import confusion_counts, sum_of_counts
+from nnlab.metric.sums import mean_of, sum_and_count
 
 
 @final
@@ -28,6 +29,14 @@ class Accuracy(Metric):
         """The metric over all rows, as ``Metric.__call__``."""
         return (output == target).double().mean(dim=-1)
 
+    def part(self, output: Tensor, target: Tensor) -> Tensor:
+        """Right labels and rows, [..., 2]."""
+        return sum_and_count((output == target).double())
+
+    def of_part(self, part: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return mean_of(part)
+
 
 @final
 class BalancedAccuracy(Metric):
@@ -46,6 +55,17 @@ class BalancedAccuracy(Metric):
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric over all rows, as ``Metric.__call__``."""
-        counts = confusion_counts(output, target).double()
-        recall = counts.diagonal(dim1=-2, dim2=-1) / counts.sum(dim=-1)
+        return self.of_part(self.part(output, target))
+
+    def part(self, output: Tensor, target: Tensor) -> Tensor:
+        """The confusion counts, [..., C, C]."""
+        return confusion_counts(output, target).double()
+
+    def of_part(self, part: Tensor) -> Tensor:
+        """See ``Metric``."""
+        recall = part.diagonal(dim1=-2, dim2=-1) / part.sum(dim=-1)
         return recall.nanmean(dim=-1)
+
+    def merged(self, one: Tensor, other: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return sum_of_counts(one, other)

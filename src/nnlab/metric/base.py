@@ -38,3 +38,36 @@ class Metric(ABC):
             Float64, shape [...] (a scalar where there are no run axes), on the outputs' device; NaN where the metric
             is not defined for these rows.
         """
+
+    def part(self, output: Tensor, target: Tensor) -> Tensor | None:
+        """What some of the rows add to the metric over all of them, for rows that do not fit into memory.
+
+        Args:
+            output: as for ``__call__``, of these rows.
+            target: likewise.
+
+        Returns:
+            Float64, shape [..., S]; None for a metric that has to see all rows at once.
+        """
+        del output, target
+        return None
+
+    def merged(self, one: Tensor, other: Tensor) -> Tensor:
+        """The part of two sets of rows together.
+
+        Args:
+            one: from ``part``.
+            other: likewise.
+        """
+        return one + other
+
+    def of_part(self, part: Tensor) -> Tensor:
+        """The metric over all rows.
+
+        Args:
+            part: of all rows.
+
+        Returns:
+            As ``__call__``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sees all rows at once")

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def confusion_counts(output: Tensor, target: Tensor) -> Tensor:
@@ -25,3 +26,15 @@ def confusion_counts(output: Tensor, target: Tensor) -> Tensor:
     first_cell = torch.arange(len(cell), device=cell.device).unsqueeze(-1) * num_cells
     counts = torch.bincount((cell + first_cell).flatten(), minlength=len(cell) * num_cells)
     return counts.view(*runs, num_classes, num_classes)
+
+
+def sum_of_counts(one: Tensor, other: Tensor) -> Tensor:
+    """The counts of two sets of rows together, with as many classes as the one with more.
+
+    Args:
+        one: counts, shape [..., C, C].
+        other: likewise, with its own C.
+    """
+    most = max(one.shape[-1], other.shape[-1])
+    first, second = (F.pad(counts, (0, most - counts.shape[-1]) * 2) for counts in (one, other))
+    return first + second

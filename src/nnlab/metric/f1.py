@@ -6,7 +6,7 @@ from torch import Tensor
 
 from nnlab.data.dataset import Task
 from nnlab.metric.base import Metric, Reads
-from nnlab.metric.confusion import confusion_counts
+from nnlab.metric.confusion import confusion_counts, sum_of_counts
 
 
 @final
@@ -35,10 +35,21 @@ class F1(Metric):
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric over all rows, as ``Metric.__call__``."""
-        counts = confusion_counts(output, target).double()
-        num_predicted_and_true = counts.sum(dim=-2) + counts.sum(dim=-1)
+        return self.of_part(self.part(output, target))
+
+    def part(self, output: Tensor, target: Tensor) -> Tensor:
+        """The confusion counts, [..., C, C]."""
+        return confusion_counts(output, target).double()
+
+    def of_part(self, part: Tensor) -> Tensor:
+        """See ``Metric``."""
+        num_predicted_and_true = part.sum(dim=-2) + part.sum(dim=-1)
         # An absent class has 0 / 0; dividing by 1 instead makes its score 0 and leaves the others alone.
-        score = 2 * counts.diagonal(dim1=-2, dim2=-1) / num_predicted_and_true.clamp(min=1)
+        score = 2 * part.diagonal(dim1=-2, dim2=-1) / num_predicted_and_true.clamp(min=1)
         if self.task == "binary":
             return score[..., 1]
         return score.sum(dim=-1) / (num_predicted_and_true > 0).sum(dim=-1)
+
+    def merged(self, one: Tensor, other: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return sum_of_counts(one, other)

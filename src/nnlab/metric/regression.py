@@ -6,6 +6,7 @@ from torch import Tensor
 
 from nnlab.data.dataset import Task
 from nnlab.metric.base import Metric, Reads
+from nnlab.metric.sums import mean_of, sum_and_count
 
 
 @final
@@ -29,6 +30,14 @@ class MAE(Metric):
         """The metric over all rows, as ``Metric.__call__``."""
         return (output.double() - target.double()).abs().mean(dim=(-2, -1))
 
+    def part(self, output: Tensor, target: Tensor) -> Tensor:
+        """The sum over rows and targets and how many there are, [..., 2]."""
+        return sum_and_count((output.double() - target.double()).abs().flatten(-2))
+
+    def of_part(self, part: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return mean_of(part)
+
 
 @final
 class RMSE(Metric):
@@ -50,3 +59,11 @@ class RMSE(Metric):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The metric over all rows, as ``Metric.__call__``."""
         return (output.double() - target.double()).square().mean(dim=-2).sqrt().mean(dim=-1)
+
+    def part(self, output: Tensor, target: Tensor) -> Tensor:
+        """For each target the sum over the rows and their number, [..., T, 2]."""
+        return sum_and_count((output.double() - target.double()).square().mT)
+
+    def of_part(self, part: Tensor) -> Tensor:
+        """See ``Metric``."""
+        return mean_of(part).sqrt().mean(dim=-1)

@@ -157,13 +157,9 @@ class NativeSteps:
         self._dtype = self._parameters[0].dtype
         self._library = library.load(self._dtype)
         self._update = NativeUpdate(optimizer, self._parameters)
-        self._rows = Rows(rows.inputs.contiguous(), rows.target.contiguous(), rows.batch_size, rows.accumulate_steps)
+        self._objective = objective
         self.batch_size = rows.batch_size * rows.accumulate_steps
-        self.num_steps = -(-len(rows.inputs) // self.batch_size)
-        self._losses = torch.empty(self.num_steps, dtype=self._dtype)
-        self._codes_or_target = rows.target.dtype == torch.int64
-        weights = row_weights(objective.loss, rows.target)
-        self._row_weight = None if weights is None else weights.to(self._dtype).contiguous()
+        self._take(rows)
         self._coefficients = np.empty((0, 0))
         self._masks: dict[int, Tensor] = {}
         # The model may be made to forget its own: then C must not write where something else is.
@@ -172,6 +168,15 @@ class NativeSteps:
         self._program = self._make(objective, clip_norm, num_threads)
         self._addresses: list[int] = []
         self._point()
+
+    def show(self, rows: Rows) -> None:
+        """Go on with other rows, of the same kind and in batches of the same size.
+
+        Args:
+            rows: to train on.
+        """
+        self._take(rows)
+        self._point_at_rows(self._program)
 
     def start_epoch(self, order: Tensor | None, predictions: Tensor | None, rates: Sequence[float], first: int) -> None:
         """Before the first step of an epoch that is still to be done.
@@ -219,9 +224,24 @@ class NativeSteps:
         """Where the rows of some steps are in the epoch's order."""
         return slice(first * self.batch_size, min((first + number) * self.batch_size, len(self._rows.inputs)))
 
-    def _make(self, objective: Objective, clip_norm: float | None, num_threads: int) -> _Program:
+    def _take(self, rows: Rows) -> None:
+        self._rows = Rows(rows.inputs.contiguous(), rows.target.contiguous(), rows.batch_size, rows.accumulate_steps)
+        self.num_steps = -(-len(rows.inputs) // self.batch_size)
+        self._losses = torch.empty(self.num_steps, dtype=self._dtype)
+        weights = row_weights(self._objective.loss, rows.target)
+        self._row_weight = None if weights is None else weights.to(self._dtype).contiguous()
+
+    def _point_at_rows(self, program: _Program) -> None:
         inputs, target = self._rows.inputs, self._rows.target
-        program = _Program(num_layers=len(self._stages), num_inputs=inputs.shape[1], num_rows=len(inputs))
+        program.num_rows = len(inputs)
+        program.inputs = inputs.data_ptr()
+        setattr(program, "codes" if target.dtype == torch.int64 else "target", target.data_ptr())
+        program.row_weight = None if self._row_weight is None else self._row_weight.data_ptr()
+        program.losses = self._losses.data_ptr()
+
+    def _make(self, objective: Objective, clip_norm: float | None, num_threads: int) -> _Program:
+        inputs = self._rows.inputs
+        program = _Program(num_layers=len(self._stages), num_inputs=inputs.shape[1])
         program.num_outputs = self._stages[-1].linear.out_features
         norms = {type(stage.norm) for stage in self._stages}
         # Unless something is computed of a batch as a whole, a step's batches are as good as one.
@@ -231,10 +251,7 @@ class NativeSteps:
             num_threads = 1  # the one looks at all rows at once, the other at all units
         program.num_threads, program.by_units = num_threads, self._shares_units(num_threads, program.batch_size)
         program.layers = self._layers
-        program.inputs = inputs.data_ptr()
-        setattr(program, "codes" if self._codes_or_target else "target", target.data_ptr())
-        program.row_weight = None if self._row_weight is None else self._row_weight.data_ptr()
-        program.losses = self._losses.data_ptr()
+        self._point_at_rows(program)
         loss = loss_code_of(objective.loss)
         assert loss is not None
         program.loss, program.optimizer = loss, self._update.code

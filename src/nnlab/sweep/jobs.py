@@ -21,6 +21,7 @@ from nnlab.trainer.batches import TensorBatches
 from nnlab.trainer.fitting import Fitting
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.stacked_model import StackedModel
+from nnlab.trainer.stream_batches import StreamBatches
 from nnlab.trainer.together import why_alone
 from nnlab.words import counted
 
@@ -28,6 +29,8 @@ from nnlab.words import counted
 LEAST_WORK_S = 2.0
 #: seconds that a member takes beside its training, with figures and without
 FINISHING_S = (0.05, 0.8)
+#: sentences on the data that a sweep prints; members with data of their own may have many
+MOST_NOTES = 8
 #: of what tells members apart, in a line on where they go
 MOST_CHARACTERS = 60
 #: keys that may differ inside a stack; what is behind them is each member's own
@@ -74,11 +77,13 @@ class Jobs:
         jobs: the longest first.
         num_workers: processes that do them; 1 for this one.
         lines: what goes where and why.
+        notes: what has to be said of the data.
     """
 
     jobs: list[Job] = field(default_factory=list)
     num_workers: int = 1
     lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class _Probe:
     num_dealt: int = 0  # rows that are dealt onto folds
     compiled: Step | None = None  # its size, where its steps are compiled if it is trained alone
     steps_per_epoch: int = 1
+    notes: tuple[str, ...] = ()  # on its data
 
 
 def plan_jobs(
@@ -143,6 +149,9 @@ def plan_jobs(
     jobs.num_workers = min(workers, max(1, len(jobs.jobs)))
     if jobs.num_workers > 1:
         jobs.lines.append(f"on {jobs.num_workers} worker processes")
+    notes = list(dict.fromkeys(note for probe in probes.values() for note in probe.notes))
+    more = len(notes) - MOST_NOTES
+    jobs.notes = [*notes[:MOST_NOTES], *([f"{more:,} more on the data, in the logs of the runs"] if more > 0 else [])]
     return jobs
 
 
@@ -268,7 +277,7 @@ def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows)
     reason = why_alone(fitting)
     linear = [module for module in trainer.model.modules() if isinstance(module, nn.Linear)]
     parameters = list(trainer.model.parameters())
-    num_rows = min(trainer.batch_size, len(splits["train"][0])) * trainer.accumulate_steps
+    num_rows = min(trainer.batch_size, len(built.dataset.train)) * trainer.accumulate_steps
     step = Step(
         num_rows,
         [(layer.in_features, layer.out_features) for layer in linear],
@@ -277,7 +286,7 @@ def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows)
         trainer.device.type == "cpu",
     )
     reason = reason or _why_not_together(fitting)
-    num_dealt = sum(len(splits[name][0]) for name in ("train", "valid") if name in splits)
+    num_dealt = sum(len(rows) for name, rows in built.dataset.splits.items() if name != "test")
     engine = trainer.engine.engine.name if trainer.engine is not None else ""
     is_compiled = engine == "native"
     if engine in ("native", "inductor") and trainer.compile == "step":
@@ -286,14 +295,15 @@ def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows)
     compiled = step if is_compiled else None
     plan = fitting.plan
     width = 1 if reason else step.width
-    return _Probe(reason, width, plan.num_steps, lone_us, num_dealt, compiled, plan.steps_per_epoch)
+    notes = built.dataset.notes
+    return _Probe(reason, width, plan.num_steps, lone_us, num_dealt, compiled, plan.steps_per_epoch, notes)
 
 
 def _why_not_together(fitting: Fitting) -> str | None:
     """Why two of such models cannot be computed as one, found by trying."""
     parts, batches = fitting.parts, fitting.batches
-    assert isinstance(batches, TensorBatches)
-    rows, target = batches.inputs[:2], batches.target[:2]
+    assert isinstance(batches, TensorBatches | StreamBatches)
+    rows, target = batches.first_rows
     try:
         stack = StackedModel([copy.deepcopy(parts.model) for _ in range(2)], parts.objective)
         stack.check(rows)

@@ -65,7 +65,7 @@ def run_plan(
             done = [member for member in plan.members if member.number in results]
             stacked = [done[place] for place, width in _widths(done).items() if width > 1]
             jobs = plan_jobs(members, plugins, _widths(members), num_workers, check, stacked)
-            for line in jobs.lines:
+            for line in [*(f"note: {note}" for note in jobs.notes), *jobs.lines]:
                 _say(console, line)
             todo = Todo(plan.folder, members, tuple(plugins), check, time.strftime("%Y-%m-%d_%H-%M-%S"))
             results |= _done(todo, jobs, console, len(plan.members))

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 
+from nnlab.data.stream.streamed import Streamed
 from nnlab.seeding import epoch_order
 
-Data = tuple[Tensor, Tensor] | TensorDataset | DataLoader[tuple[Tensor, ...]]
+Data = tuple[Tensor, Tensor] | TensorDataset | DataLoader[tuple[Tensor, ...]] | Streamed
 
 
 class Batch(NamedTuple):
@@ -68,6 +69,22 @@ class TensorBatches(Batches):
             )
         ]
         self.num_batches = len(self.epoch_views)
+
+    @property
+    def first_rows(self) -> tuple[Tensor, Tensor]:
+        """Inputs and target of the first two rows, or of the only one, on the device."""
+        return self.inputs[:2], self.target[:2]
+
+    @property
+    def smallest(self) -> int:
+        """The rows of the smallest batch."""
+        return min(len(view.inputs) for view in self.epoch_views)
+
+    @property
+    def about(self) -> tuple[object, ...]:
+        """What runs must have in common to be fed together."""
+        sizes = [len(view.inputs) for view in self.epoch_views]
+        return self.inputs.shape, self.inputs.dtype, str(self.inputs.device), self.target.shape, sizes
 
     def epoch(self, epoch: int) -> list[Batch]:
         """See ``Batches``."""
@@ -163,10 +180,10 @@ def place(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 
 def tensors_of(data: Data) -> tuple[Tensor, Tensor]:
-    """Inputs and target of a whole data set, loaders gathered.
+    """Inputs and target of a whole data set, loaders and rows on disk gathered.
 
     Args:
-        data: a pair of tensors, a TensorDataset of two tensors, or a DataLoader of such pairs.
+        data: a pair of tensors, a TensorDataset of two tensors, a DataLoader of such pairs, or rows on disk.
 
     Returns:
         Inputs [N, F] and target [N, …].
@@ -174,7 +191,9 @@ def tensors_of(data: Data) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: for anything else, for unequal lengths, or for no rows.
     """
-    if isinstance(data, DataLoader):
+    if isinstance(data, Streamed):
+        inputs, target = data.read(0, len(data))
+    elif isinstance(data, DataLoader):
         pairs = list(data)
         inputs, target = (torch.cat([pair[side] for pair in pairs]) for side in (0, 1))
     else:

@@ -11,6 +11,7 @@ from nnlab.native.program import NativeSteps, Rows
 from nnlab.trainer.batches import Batch, Batches, TensorBatches, updates
 from nnlab.trainer.record import EpochRecord
 from nnlab.trainer.step import StepParts, train_step
+from nnlab.trainer.stream_batches import StreamBatches
 
 #: multiply-adds that one call does at most, so that signals and the clock are looked at every few milliseconds
 MULTIPLY_ADDS_PER_CALL = 500_000_000
@@ -81,6 +82,10 @@ class Eager(Engine):
     def start_epoch(self, ahead: Ahead) -> None:
         """See ``Engine``."""
         self._record = ahead.record
+        if isinstance(self._batches, StreamBatches):
+            rest = self._batches.epoch(ahead.epoch, ahead.first * self._accumulate_steps)
+            self._groups = updates(rest, self._accumulate_steps)
+            return
         self._groups = updates(self._batches.epoch(ahead.epoch), self._accumulate_steps)
         for _ in range(ahead.first):
             batches = next(self._groups)
@@ -122,8 +127,7 @@ class Native(Engine):
         self._next = 0
         self._predictions: Tensor | None = None
         self._target: Tensor | None = None
-        multiply_adds = 3 * batches.batch_size * accumulate_steps * sum(p.numel() for p in parts.parameters)
-        self._most = max(1, MULTIPLY_ADDS_PER_CALL // max(1, multiply_adds))
+        self._most = most_steps(parts, batches.batch_size * accumulate_steps)
 
     def start_epoch(self, ahead: Ahead) -> None:
         """See ``Engine``."""
@@ -164,3 +168,14 @@ class Native(Engine):
             return self._predictions
         linear = [p for p in self._parts.parameters if p.dim() == 2][-1]
         return torch.empty(len(self._batches.inputs), len(linear), dtype=linear.dtype)
+
+
+def most_steps(parts: StepParts, step_rows: int) -> int:
+    """Steps that one call does at most.
+
+    Args:
+        parts: what a step needs.
+        step_rows: its rows.
+    """
+    multiply_adds = 3 * step_rows * sum(parameter.numel() for parameter in parts.parameters)
+    return max(1, MULTIPLY_ADDS_PER_CALL // max(1, multiply_adds))

@@ -13,7 +13,9 @@ from nnlab.trainer.compiler import why_no_compiler
 from nnlab.trainer.engine import Eager, Engine, Native
 from nnlab.trainer.graphed import Graphed, why_not_graphed
 from nnlab.trainer.inductor import Inductor, why_not_compiled, why_not_worth_it
+from nnlab.trainer.native_stream import NativeStream
 from nnlab.trainer.step import StepParts, why_only_by_torch
+from nnlab.trainer.stream_batches import StreamBatches
 
 Compile = Literal["auto", "off", "step"]
 COMPILES: tuple[Compile, ...] = ("auto", "off", "step")
@@ -83,8 +85,10 @@ def choose_engine(
             problem = str(error)
             note = f"steps are done by torch's own operations, not by compiled ones: {error}"
     if problem is None:
-        assert isinstance(batches, TensorBatches)
         reason = "trainer.compile=step" if mode == "step" else f"{num_steps:,} steps save about {saved_s:.2g} s or more"
+        if isinstance(batches, StreamBatches):
+            return Choice(NativeStream(parts, batches, accumulate_steps, num_threads), reason)
+        assert isinstance(batches, TensorBatches)
         return Choice(Native(parts, batches, accumulate_steps, num_threads), reason)
     return _choose_inductor(mode, Choice(eager, problem, note), parts, batches, accumulate_steps, num_steps, say)
 
@@ -136,7 +140,10 @@ def _not_compiled(problem: str) -> NotCompiledError:
 def _problem(parts: StepParts, batches: Batches, accumulate_steps: int) -> str | None:
     if (reason := why_only_by_torch(parts)) is not None:
         return reason
-    if not isinstance(batches, TensorBatches):
+    if isinstance(batches, StreamBatches):
+        rows = Rows(*batches.first_rows, batches.batch_size, accumulate_steps)
+    elif isinstance(batches, TensorBatches):
+        rows = Rows(batches.inputs, batches.target, batches.batch_size, accumulate_steps)
+    else:
         return "its rows come from a DataLoader, or are the same few in every epoch"
-    rows = Rows(batches.inputs, batches.target, batches.batch_size, accumulate_steps)
     return why_not(parts.model, parts.objective, parts.optimizer, rows, parts.grad_clip_norm)

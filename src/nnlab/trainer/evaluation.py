@@ -11,6 +11,9 @@ from nnlab.metric.base import Metric
 from nnlab.metric.readout import Readout
 from nnlab.trainer.phases import Phases
 
+#: what some rows add to a metric: its part, or outputs and target
+Part = Tensor | tuple[Tensor, Tensor]
+
 #: rows in one forward pass of an evaluation; bounds memory, and is the whole split for small data
 ROWS_PER_PASS = 16_384
 
@@ -104,12 +107,36 @@ class Evaluator:
         if not self.metrics:
             return []
         with self._phases.during("evaluation"), torch.no_grad():
-            outputs = {reads: self.readout.read(reads, prediction) for reads in {m.reads for m in self.metrics}}
-            truth = self.readout.target(target)
-            if "value" in outputs:
-                # Regression metrics count in float64; converting once serves all of them.
-                outputs["value"], truth = outputs["value"].double(), truth.double()
+            outputs, truth = self._read(prediction, target)
             return [metric(outputs[metric.reads], truth) for metric in self.metrics]
+
+    def parts(self, prediction: Tensor, target: Tensor) -> list[Part]:
+        """What some of the rows add to the metrics over all of them.
+
+        Args:
+            prediction: as for ``of_outputs``.
+            target: likewise.
+
+        Returns:
+            For each metric its part, or outputs and target as it reads them where it has to see all rows at once.
+        """
+        if not self.metrics:
+            return []
+        with self._phases.during("evaluation"), torch.no_grad():
+            outputs, truth = self._read(prediction, target)
+            parts = [metric.part(outputs[metric.reads], truth) for metric in self.metrics]
+            pairs = zip(self.metrics, parts, strict=True)
+            return [(outputs[metric.reads], truth) if part is None else part for metric, part in pairs]
+
+    def _read(self, prediction: Tensor, target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The outputs as the metrics read them, and the truth."""
+        wanted: set[str] = {metric.reads for metric in self.metrics}
+        outputs = {reads: self.readout.read(reads, prediction) for reads in wanted}
+        truth = self.readout.target(target)
+        if "value" in outputs:
+            # Regression metrics count in float64; converting once serves all of them.
+            outputs["value"], truth = outputs["value"].double(), truth.double()
+        return outputs, truth
 
 
 def read(scalars: Sequence[Tensor]) -> list[float]:

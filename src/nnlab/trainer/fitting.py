@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from nnlab.callback.base import FitView
+from nnlab.data.stream.streamed import Streamed
 from nnlab.trainer.batches import Batches
 from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, floating, is_finite
 from nnlab.trainer.engine import Ahead, Engine
 from nnlab.trainer.evaluation import Evaluator, read
+from nnlab.trainer.folded import Folded, scores
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
 from nnlab.trainer.plan import Cadence, Plan, Progress
 from nnlab.trainer.record import EpochRecord
@@ -21,6 +23,7 @@ from nnlab.trainer.result import FitResult, Row, scalars_of
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState, copy_of
 from nnlab.trainer.step import StepParts
+from nnlab.trainer.stream_batches import StreamBatches
 from nnlab.trainer.watchers import Watchers
 
 
@@ -49,7 +52,7 @@ class Fitting:
         accumulate_steps: batches whose gradients make one update.
         plan: how long it runs.
         evaluator: the metrics.
-        splits: the other splits as (inputs, target) on the device, such as ``valid``.
+        splits: the other splits as (inputs, target) on the device, or on disk, such as ``valid``.
         state: what decides how it goes on.
         sinks: where it writes.
         watchers: the callbacks.
@@ -65,7 +68,7 @@ class Fitting:
     accumulate_steps: int
     plan: Plan
     evaluator: Evaluator
-    splits: Mapping[str, tuple[Tensor, Tensor]]
+    splits: Mapping[str, tuple[Tensor, Tensor] | Streamed]
     state: TrainingState
     sinks: Sinks
     watchers: Watchers
@@ -86,6 +89,8 @@ class Fitting:
         self._rates: list[float] = []
         self._columns = [f"{split}/{name}" for name in self.evaluator.names() for split in ("train", *self.splits)]
         self._floating = floating(self.parts.model)
+        if isinstance(self.batches, StreamBatches):
+            self.record.folded = Folded(self.evaluator, has_loss=False)
         self._start_s = time.monotonic()
         self._stopped_s: float | None = None
         self._before_s = 0.0  # of earlier processes
@@ -220,7 +225,10 @@ class Fitting:
 
     def measure(self) -> dict[str, float]:
         """The metrics of the epoch's own outputs, and of the other splits in evaluation mode, by name."""
-        of_training = self.evaluator.of_outputs(*self.record.outputs()) if self.record.keeps_outputs else []
+        if not self.record.keeps_outputs:
+            return self._measured([])
+        folded = self.record.folded
+        of_training = self.evaluator.of_outputs(*self.record.outputs()) if folded is None else folded.values()
         return self._measured(of_training)
 
     def judge(self, measured: Mapping[str, float]) -> tuple[str, str] | None:
@@ -243,10 +251,13 @@ class Fitting:
 
     def evaluate_untrained(self) -> None:
         """One row for a training of no steps: every split in evaluation mode."""
-        # Once: a DataLoader gives its rows in another order the next time.
-        batches = list(self.batches.epoch(0))
-        inputs, target = (torch.cat([batch[side] for batch in batches]) for side in (0, 1))
-        loss, *metrics = self.evaluator.split(self.parts.model, inputs, target, self.parts.precision)
+        if isinstance(self.batches, StreamBatches):
+            loss, *metrics = self._scores(self.batches.rows)
+        else:
+            # Once: a DataLoader gives its rows in another order the next time.
+            batches = list(self.batches.epoch(0))
+            inputs, target = (torch.cat([batch[side] for batch in batches]) for side in (0, 1))
+            loss, *metrics = self._scores((inputs, target))
         self._publish(self._row(self._measured(metrics) | {"train/loss": read([loss])[0]}))
 
     def save_is_due(self) -> bool:
@@ -425,6 +436,11 @@ class Fitting:
         return num_steps
 
     @property
+    def epoch_to_do(self) -> int:
+        """The number of the epoch whose steps come next, from 0."""
+        return self.progress.epoch if self._epoch_is_over else self._epoch_began.epoch
+
+    @property
     def epoch_under_way(self) -> int:
         """The number of the epoch that was begun last, from 0."""
         return self._epoch_began.epoch
@@ -457,10 +473,13 @@ class Fitting:
         names = self.evaluator.names()
         scalars = list(of_training)
         keys = [f"train/{name}" for name in names[1:]] if of_training else []
-        for split, (inputs, target) in self.splits.items():
-            scalars += self.evaluator.split(self.parts.model, inputs, target, self.parts.precision)
+        for split, rows in self.splits.items():
+            scalars += self._scores(rows)
             keys += [f"{split}/{name}" for name in names]
         return dict(zip(keys, read(scalars), strict=True))
+
+    def _scores(self, rows: tuple[Tensor, Tensor] | Streamed) -> list[Tensor]:
+        return scores(self.evaluator, self.parts.model, rows, self.parts.precision, self._floating[0].device)
 
     def _row(self, measured: Mapping[str, float]) -> Row:
         return {

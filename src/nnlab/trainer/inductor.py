@@ -12,6 +12,7 @@ from nnlab.trainer.compiled_gradient import CompiledGradient
 from nnlab.trainer.compiler import NotTracedError
 from nnlab.trainer.engine import Ahead, Eager, Engine
 from nnlab.trainer.step import StepParts, why_only_by_torch
+from nnlab.trainer.stream_batches import StreamBatches
 from nnlab.trainer.trial import on_trial
 
 
@@ -79,6 +80,8 @@ def why_not_compiled(parts: StepParts, batches: Batches) -> str | None:
     """
     if (reason := why_only_by_torch(parts)) is not None:
         return reason
+    if isinstance(batches, StreamBatches):
+        return "its rows stay on disk"
     if not isinstance(batches, TensorBatches):
         return "its rows come from a DataLoader, or are the same few in every epoch"
     if isinstance(parts.optimizer, torch.optim.LBFGS):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nnlab.trainer.batches import Batch
+from nnlab.trainer.folded import Folded
 
 
 @final
@@ -23,6 +24,8 @@ class EpochRecord:
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
         self.keeps_outputs = False
+        #: takes the outputs in place of this record, where there are more than are to be in memory
+        self.folded: Folded | None = None
         #: the objective of the newest step, a scalar on the device
         self.last_loss = torch.tensor(torch.nan)
 
@@ -38,6 +41,8 @@ class EpochRecord:
         self._sizes.clear()
         self._outputs.clear()
         self._targets.clear()
+        if self.folded is not None:
+            self.folded.clear()
 
     def state_dict(self, keeps_all: bool) -> dict[str, Any]:
         """What a resumed run needs of the epoch under way; its batches' targets are found again by ``pass_over``.
@@ -48,7 +53,8 @@ class EpochRecord:
         if not keeps_all:
             return {"losses": [], "sizes": [], "outputs": []}
         outputs = [torch.cat(self._outputs)] if self._outputs else []
-        return {"losses": list(self.losses()), "sizes": list(self._sizes), "outputs": outputs}
+        folded = {} if self.folded is None else {"folded": self.folded.state_dict()}
+        return {"losses": list(self.losses()), "sizes": list(self._sizes), "outputs": outputs} | folded
 
     def load_state_dict(self, state: Mapping[str, Any], like: Tensor) -> None:
         """Take back what ``state_dict`` gave.
@@ -62,6 +68,8 @@ class EpochRecord:
         self._sizes = [int(size) for size in state["sizes"]]
         self._outputs = [outputs.to(like.device) for outputs in state["outputs"]]
         self._targets = []
+        if self.folded is not None and "folded" in state:
+            self.folded.load_state_dict(state["folded"], like.device)
 
     def pass_over(self, targets: Sequence[Tensor]) -> None:
         """Keep the targets of batches whose losses and predictions an earlier process left."""
@@ -79,9 +87,7 @@ class EpochRecord:
         self.last_loss = loss
         self._unread.append(loss)
         self._sizes.append(sum(len(prediction) for prediction in predictions))
-        if self.keeps_outputs:
-            self._outputs.extend(predictions)
-            self._targets.extend(batch.target for batch in batches)
+        self.add_outputs(predictions, [batch.target for batch in batches])
 
     def add_steps(self, losses: Tensor, sizes: Sequence[int]) -> None:
         """Keep what several steps gave whose outputs ``add_outputs`` is told of.
@@ -105,9 +111,13 @@ class EpochRecord:
 
     def add_outputs(self, predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
         """Keep the predictions and targets of steps that ``add_read`` was told of."""
-        if self.keeps_outputs:
-            self._outputs.extend(predictions)
-            self._targets.extend(targets)
+        if not self.keeps_outputs:
+            return
+        if self.folded is not None:
+            self.folded.add(predictions, targets)
+            return
+        self._outputs.extend(predictions)
+        self._targets.extend(targets)
 
     def losses(self) -> list[float]:
         """The objective of each step so far; waits for the device, once for the same steps."""

@@ -9,18 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nnlab.data.stream.streamed import Streamed
 from nnlab.metric.readout import Readout
-from nnlab.trainer.batches import Batch, TensorBatches, updates
+from nnlab.trainer.batches import Batch, TensorBatches, place, updates
 from nnlab.trainer.evaluation import Evaluator
 from nnlab.trainer.fitting import Fitting
+from nnlab.trainer.folded import ROWS_OF_PART, Folded
 from nnlab.trainer.plan import Progress
 from nnlab.trainer.stack_best import StackedBest
 from nnlab.trainer.stack_record import StackRecord
 from nnlab.trainer.stack_update import Updates, kind_of
-from nnlab.trainer.stacked_batches import StackedBatches, by_run
+from nnlab.trainer.stacked_batches import StackedBatches, StackedStream, by_run
 from nnlab.trainer.stacked_model import StackedModel
 from nnlab.trainer.static_stack import StackGraphs
 from nnlab.trainer.step import accumulate
+from nnlab.trainer.steps_ahead import StepsAhead
+from nnlab.trainer.stream_batches import StreamBatches
 
 #: share of rows in use below which a stack is made anew without the others
 LEAST_USE = 0.7
@@ -64,7 +68,7 @@ class Stack:
         self._record, self._first_step = StackRecord(keeps_outputs=False), 0
         # Rows with the same kind of optimizer are neighbours, so that one update serves all of them.
         self._build(sorted(fittings, key=lambda fitting: kind_of(fitting.parts.optimizer)))
-        self._model.check(self._batches.sources[0].epoch_views[0].inputs)
+        self._model.check(self._batches.sources[0].first_rows[0])
 
     def run(self) -> None:
         """Train until every one has ended."""
@@ -90,19 +94,18 @@ class Stack:
         self._rows: list[Fitting | None] = list(fittings)
         self._row_of = {id(fitting): row for row, fitting in enumerate(fittings)}
         first = fittings[0]
-        sizes = [
-            *(len(view.inputs) for view in cast(TensorBatches, first.batches).epoch_views),
-            *(len(inputs) for inputs, _ in first.splits.values()),
-        ]
-        self._model = StackedModel([f.parts.model for f in fittings], first.parts.objective, min(sizes))
+        sources = [cast(TensorBatches | StreamBatches, f.batches) for f in fittings]
+        sizes = [len(rows) if isinstance(rows, Streamed) else len(rows[0]) for rows in first.splits.values()]
+        smallest = min([sources[0].smallest, *sizes])
+        self._model = StackedModel([f.parts.model for f in fittings], first.parts.objective, smallest)
         # Behind the runs' rows are some that are nobody's; they are fed as the last run is.
         of_rows = [*fittings, *[fittings[-1]] * (self._model.num_rows - len(fittings))]
         for fitting in fittings:
             fitting.rebind()
         weights = self._model.weights
         self._updates = Updates([f.parts for f in fittings], weights)
-        self._batches = StackedBatches([cast(TensorBatches, f.batches) for f in of_rows])
-        self._splits = {name: by_run([f.splits[name] for f in of_rows]) for name in first.splits}
+        self._batches = _fed_together([cast(TensorBatches | StreamBatches, f.batches) for f in of_rows])
+        self._splits = {name: _by_run([f.splits[name] for f in of_rows]) for name in first.splits}
         limits = [f.parts.grad_clip_norm or math.inf for f in fittings]
         self._clip_norms = weights.new_tensor(limits).unsqueeze(1) if min(limits) < math.inf else None
         self._is_unclipped = weights.new_tensor(limits).unsqueeze(1).isinf()
@@ -110,7 +113,9 @@ class Stack:
         self._best = StackedBest(self._model, fittings)
         self._kept: list[Tensor] = []
         self._graphs = (
-            StackGraphs(self._model, self._updates, self._compute, self._gradient) if self._is_recorded else None
+            StackGraphs(self._model, self._updates, self._compute, self._gradient)
+            if self._is_recorded and isinstance(self._batches, StackedBatches)
+            else None
         )
 
     def _shrink(self) -> None:
@@ -128,14 +133,7 @@ class Stack:
             fitting.begin_epoch()
         self._remember()
         self._first_step = live[0].steps_into_epoch
-        epochs = [0 if fitting is None else fitting.epoch_under_way for fitting in self._rows]
-        epochs += epochs[-1:] * (self._model.num_rows - len(epochs))
-        groups = self._ahead = list(updates(self._batches.epoch(epochs), self._accumulate_steps))
-        for batches in self._ahead[: self._first_step]:
-            for fitting in live:
-                row = self._row_of[id(fitting)]
-                fitting.record.pass_over([batch.target[row] for batch in batches])
-        self._ahead = groups[self._first_step :]
+        groups = self._groups_of_epoch(live)
         self._record = StackRecord(any(fitting.record.keeps_outputs for fitting in live))
         num_steps = len(self._ahead)
         self._rates = np.empty((num_steps, len(self._rows)))
@@ -146,6 +144,24 @@ class Stack:
             self._name_problem(live)
         if self._graphs is None:
             self._updates.plan_rates(self._rates)
+
+    def _groups_of_epoch(self, live: Sequence[Fitting]) -> list[list[Batch]]:
+        """Look ahead to the steps that are still to be done; returns all of the epoch where rows are in memory."""
+        if isinstance(self._batches, StackedStream):
+            first = self._first_step * self._accumulate_steps
+            stream = self._batches.epoch(live[0].epoch_under_way, first)
+            number = live[0].plan.steps_per_epoch - self._first_step
+            self._ahead = StepsAhead(updates(stream, self._accumulate_steps), number)
+            return []
+        epochs = [0 if fitting is None else fitting.epoch_under_way for fitting in self._rows]
+        epochs += epochs[-1:] * (self._model.num_rows - len(epochs))
+        groups = list(updates(self._batches.epoch(epochs), self._accumulate_steps))
+        for batches in groups[: self._first_step]:
+            for fitting in live:
+                row = self._row_of[id(fitting)]
+                fitting.record.pass_over([batch.target[row] for batch in batches])
+        self._ahead = StepsAhead(iter(groups[self._first_step :]), len(groups) - self._first_step)
+        return groups
 
     def _name_problem(self, live: Sequence[Fitting]) -> None:
         if self._graphs is not None and self._graphs.problem is not None:
@@ -168,9 +184,9 @@ class Stack:
         number = 0
         while number < num_steps and not self._interrupt.received:
             number += self._do_steps(number, num_steps, live[0])
+            self._fold(live)
             if self._cadence.is_due(self._place_after(live[0], number)):
                 break
-        del self._ahead[:number]
         if number:
             if self._graphs is None:
                 self._gradient()  # once more: the update has made something else of it, and callbacks look at it
@@ -194,12 +210,20 @@ class Stack:
         if self._graphs is not None:
             most = self._cadence.steps_before(self._place_after(of, first)) or MOST_STEPS
             number = min(end - first, MOST_STEPS, most)
-            self._graphs.run(self._ahead[first : first + number], self._record)
+            self._graphs.run(self._ahead.take(number), self._record)
             return number
-        values, predictions = self._compute(self._ahead[first])
+        (batches,) = self._ahead.take(1)
+        values, predictions = self._compute(batches)
         self._updates.step(self._gradient())
-        self._record.add(values, predictions, self._ahead[first])
+        self._record.add(values, predictions, batches)
         return 1
+
+    def _fold(self, live: Sequence[Fitting]) -> None:
+        """Of rows that stay on disk, let no more outputs come together than a part has."""
+        if isinstance(self._batches, StackedStream) and self._record.rows_kept >= ROWS_OF_PART:
+            for fitting in live:
+                self._settle(fitting)
+            self._record.forget_outputs()
 
     def _compute(self, batches: Sequence[Batch]) -> tuple[Tensor, list[Tensor]]:
         self._model.start_step()
@@ -250,16 +274,44 @@ class Stack:
         """The metrics of each, as ``Fitting.measure`` has them."""
         names = self._evaluator.names()
         scores, keys = [], []
-        if self._record.keeps_outputs:
+        if self._record.keeps_outputs and isinstance(self._batches, StackedStream):
+            scores += self._of_folded(fittings)
+            keys += [f"train/{name}" for name in names[1:]]
+        elif self._record.keeps_outputs:
             scores += self._evaluator.of_outputs(*self._outputs_of(fittings))
             keys += [f"train/{name}" for name in names[1:]]
-        for split, (inputs, target) in self._splits.items():
-            scores += self._evaluator.scores(self._model.predict(inputs), target)
+        for split, rows in self._splits.items():
+            scores += self._scores(rows)
             keys += [f"{split}/{name}" for name in names]
         if not scores:
             return {id(fitting): {} for fitting in fittings}
         columns = torch.stack([score.double() for score in scores], dim=1).tolist()
         return {id(f): dict(zip(keys, columns[self._row_of[id(f)]], strict=True)) for f in fittings}
+
+    def _scores(self, rows: tuple[Tensor, Tensor] | Streamed) -> list[Tensor]:
+        """Loss and metrics of a split, a tensor of shape [R] each."""
+        if not isinstance(rows, Streamed):
+            inputs, target = rows
+            return self._evaluator.scores(self._model.predict(inputs), target)
+        folded = Folded(self._evaluator, has_loss=True)
+        weights = self._model.weights
+        for block in rows.blocks(ROWS_OF_PART):
+            own = (place(tensor, weights.device, self._precision.dtype) for tensor in block)
+            inputs, target = (tensor.expand(self._model.num_rows, *tensor.shape) for tensor in own)
+            folded.add([self._model.predict(inputs)], [target.clone()])
+        return folded.values()
+
+    def _of_folded(self, fittings: Sequence[Fitting]) -> list[Tensor]:
+        """The metrics of the epoch's outputs, a tensor of shape [R] each; those of other rows mean nothing."""
+        own = {}
+        for fitting in fittings:
+            self._settle(fitting)
+            folded = fitting.record.folded
+            assert folded is not None
+            own[self._row_of[id(fitting)]] = folded.values()
+        any_row = next(iter(own))
+        rows = [own.get(row, own[any_row]) for row in range(self._model.num_rows)]
+        return [torch.stack(list(values)) for values in zip(*rows, strict=True)]
 
     def _outputs_of(self, fittings: Sequence[Fitting]) -> tuple[Tensor, Tensor]:
         """The epoch's predictions [R, N, O] and targets [R, N, …]; those of other rows mean nothing."""
@@ -365,6 +417,19 @@ class Stack:
         self._updates.go_back(row, self._kept[num_own:], self._kept_steps)
         for stream, state in zip(fitting.state.generators, self._kept_streams.get(row, ()), strict=True):
             stream.set_state(state)
+
+
+def _fed_together(sources: Sequence[TensorBatches | StreamBatches]) -> StackedBatches | StackedStream:
+    streams = [source for source in sources if isinstance(source, StreamBatches)]
+    if streams:
+        return StackedStream(streams)
+    return StackedBatches([source for source in sources if isinstance(source, TensorBatches)])
+
+
+def _by_run(splits: Sequence[tuple[Tensor, Tensor] | Streamed]) -> tuple[Tensor, Tensor] | Streamed:
+    """A split of several runs; one on disk is the same for all."""
+    first = splits[0]
+    return first if isinstance(first, Streamed) else by_run([rows for rows in splits if not isinstance(rows, Streamed)])
 
 
 def _evaluator_of(evaluators: Sequence[Evaluator]) -> Evaluator:

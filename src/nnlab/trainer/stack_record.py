@@ -67,6 +67,17 @@ class StackRecord:
         self._read()
         return not self._finite or self._finite[row]
 
+    @property
+    def rows_kept(self) -> int:
+        """Rows whose outputs are kept here."""
+        return sum(outputs.shape[1] for outputs in self._outputs)
+
+    def forget_outputs(self) -> None:
+        """Let go of outputs and targets, once every run's own record was given them."""
+        self._outputs.clear()
+        self._targets.clear()
+        self._given_outputs.clear()
+
     def _read(self) -> None:
         if self._losses and (not self._by_row or len(self._by_row[0]) != len(self._losses)):
             losses = torch.stack(self._losses, dim=1)

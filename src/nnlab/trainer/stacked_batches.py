@@ -1,13 +1,15 @@
 """Feeding a stack: each run's own rows in each run's own order, gathered for all of them at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
+from nnlab.data.stream.streamed import Spans
 from nnlab.seeding import epoch_order
 from nnlab.trainer.batches import Batch, TensorBatches
+from nnlab.trainer.stream_batches import StreamBatches
 
 
 @final
@@ -49,9 +51,7 @@ class StackedBatches:
         return [Batch(*(t.expand(width, *t.shape[1:]) for t in pair)) for pair in pairs]
 
     def _gathered(self, index: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Some rows in this shape; the inputs lie feature by feature in memory, as ``StackedLinear`` wants them."""
-        inputs, target = (t.index_select(0, index).view(*shape, *t.shape[1:]) for t in (self.inputs, self.target))
-        return inputs.mT.contiguous().mT, target
+        return gathered(self.inputs, self.target, index, shape)
 
     def _of_runs(self, epochs: Sequence[int]) -> list[tuple[int, TensorBatches, int]]:
         return list(zip(self._first_rows, self.sources, epochs, strict=True))
@@ -60,6 +60,58 @@ class StackedBatches:
         num_rows = sum(self.sizes)
         order = epoch_order(seed, epoch, num_rows) if shuffle else torch.arange(num_rows)
         return order.add_(first) if first else order
+
+
+@final
+class StackedStream:
+    """The training rows of K runs that stay on disk: read once, in windows, for all of them.
+
+    Args:
+        sources: each run's batches, equal in ``StreamBatches.about``.
+    """
+
+    def __init__(self, sources: Sequence[StreamBatches]) -> None:
+        self.sources = list(sources)
+
+    def epoch(self, epoch: int, first: int) -> Iterator[Batch]:
+        """The batches of one epoch, inputs [K, B, F] and target [K, B, …].
+
+        Args:
+            epoch: its number, from 0, the same for all.
+            first: the number of the first batch that is wanted.
+        """
+        source, width = self.sources[0], len(self.sources)
+        size, first_row = source.batch_size, first * source.batch_size
+        seeds = list(dict.fromkeys(own.seed for own in self.sources))
+        places = torch.tensor([seeds.index(own.seed) for own in self.sources])
+        for window in source.windows(epoch, first_row):
+            spans = window.spans
+            orders = self._orders(spans, seeds, epoch)
+            for start in range(max(0, first_row - spans.first), spans.num_rows, size):
+                rows = orders[:, start : start + size]
+                rows = rows if len(rows) == 1 else rows[places]
+                index = rows.reshape(-1).to(source.device)
+                pair = gathered(window.inputs, window.target, index, tuple(rows.shape))
+                yield Batch(*(tensor.expand(width, *tensor.shape[1:]) for tensor in pair))
+
+    def _orders(self, spans: Spans, seeds: Sequence[int], epoch: int) -> Tensor:
+        """The order of each seed, in 32 bits: there is one of every row for every seed."""
+        if not self.sources[0].shuffle:
+            return torch.arange(spans.num_rows, dtype=torch.int32).unsqueeze(0)
+        return torch.stack([spans.order(seed, epoch).int() for seed in seeds])
+
+
+def gathered(inputs: Tensor, target: Tensor, index: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Some rows; the inputs lie feature by feature in memory, as ``StackedLinear`` wants them.
+
+    Args:
+        inputs: [N, F].
+        target: [N, …].
+        index: numbers of rows.
+        shape: in which they are given back.
+    """
+    inputs, target = (tensor.index_select(0, index).view(*shape, *tensor.shape[1:]) for tensor in (inputs, target))
+    return inputs.mT.contiguous().mT, target
 
 
 def shared_rows(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, list[int]]:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+from torch import Tensor
+
+from nnlab.data.stream.streamed import Streamed
 from nnlab.loss.base import Loss
 from nnlab.model.stacked import same_layers, settings_of
 from nnlab.optim.stacked import stacking_key
@@ -18,6 +21,7 @@ from nnlab.trainer.result import FitResult
 from nnlab.trainer.resume import Found
 from nnlab.trainer.stack import Stack
 from nnlab.trainer.step import why_only_by_torch
+from nnlab.trainer.stream_batches import StreamBatches
 from nnlab.trainer.trainer import Trainer
 
 log = logging.getLogger("nnlab")
@@ -202,7 +206,7 @@ def why_alone(fitting: Fitting) -> str | None:
         return f"{type(parts.optimizer).__name__} has no stacked form"
     if not isinstance(parts.objective.loss, Loss):
         return f"the loss {type(parts.objective.loss).__name__} has no run axis"
-    if not isinstance(fitting.batches, TensorBatches):
+    if not isinstance(fitting.batches, TensorBatches | StreamBatches):
         return "its rows come from a DataLoader, or are the same few in every epoch"
     if fitting.watchers.watch_steps:
         return f"{', '.join(fitting.watchers.watch_steps)} looks at single steps"
@@ -216,12 +220,12 @@ def place_of(fitting: Fitting) -> str:
         fitting: a started training.
     """
     parts, batches = fitting.parts, fitting.batches
-    assert isinstance(batches, TensorBatches)
+    assert isinstance(batches, TensorBatches | StreamBatches)
     readout = fitting.evaluator.readout
     moments = (readout.mean, readout.std)
-    rows = [(name, *(t.shape for t in pair)) for name, pair in fitting.splits.items()]
-    sizes = [len(view.inputs) for view in batches.epoch_views]
-    inputs = batches.inputs
+    rows = [(name, _about(own)) for name, own in fitting.splits.items()]
+    # Rows on disk are read once for all: then all are in the same epoch.
+    epoch = fitting.epoch_to_do if isinstance(batches, StreamBatches) else None
     return repr(
         (
             same_layers(parts.model),
@@ -229,11 +233,15 @@ def place_of(fitting: Fitting) -> str:
             (parts.objective.penalty.l1, parts.objective.penalty.l2),
             [_kind(metric) for metric in fitting.evaluator.metrics],
             (readout.task, readout.output, readout.negative, [m if m is None else m.shape for m in moments]),
-            (inputs.shape, inputs.dtype, str(inputs.device), batches.target.shape, rows, sizes),
+            (batches.about, rows, epoch),
             (fitting.accumulate_steps, parts.precision.dtype, fitting.cadence.number, fitting.cadence.unit),
             fitting.steps_into_epoch,
         )
     )
+
+
+def _about(rows: tuple[Tensor, Tensor] | Streamed) -> object:
+    return rows.stored if isinstance(rows, Streamed) else [tensor.shape for tensor in rows]
 
 
 def _kind(thing: object) -> tuple[str, str, dict[str, str]]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nnlab.callback.base import Callback, FitView
+from nnlab.data.stream.streamed import Streamed
 from nnlab.device import choose_native_threads, choose_threads, flushing_denormals, keep_freed_memory, resolve_device
 from nnlab.folder import FIGURE_FORMATS, figures_problem
 from nnlab.gradient.autograd import Autograd
@@ -42,6 +43,7 @@ from nnlab.trainer.engine import Eager, Engine
 from nnlab.trainer.engine_choice import COMPILES, Choice, Compile, choose_engine
 from nnlab.trainer.evaluation import Evaluator, predict, read
 from nnlab.trainer.fitting import Fitting
+from nnlab.trainer.folded import scores
 from nnlab.trainer.interrupt import Interrupt
 from nnlab.trainer.loop import run_loop
 from nnlab.trainer.phases import Phases
@@ -55,6 +57,7 @@ from nnlab.trainer.shapes import check_inputs
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState
 from nnlab.trainer.step import StepParts
+from nnlab.trainer.stream_batches import StreamBatches
 from nnlab.trainer.watchers import Watchers
 
 Which = Literal["best", "last"]
@@ -295,7 +298,7 @@ class Trainer:
             engine = self.choose_engine(train).engine
             assert self._train_batches is not None
             batches = self._train_batches
-        splits = {} if valid is None else {"valid": self._on_device(valid, "valid")}
+        splits = {} if valid is None else {"valid": self._rows(valid, "valid")}
         self._fitting_now = self._fitting(engine, batches, splits, interrupt)
         return self._fitting_now
 
@@ -355,9 +358,9 @@ class Trainer:
         Raises:
             ValueError: for data that do not fit the model.
         """
-        inputs, target = self._on_device(data)
+        rows = self._rows(data)
         with self.settings(), self.holding(checkpoint):
-            values = read(self.evaluator.split(self.model, inputs, target, self.precision))
+            values = read(scores(self.evaluator, self.model, rows, self.precision, self.device))
         return dict(zip(self.evaluator.names(), values, strict=True))
 
     def predict(self, inputs: Tensor, checkpoint: Which = "last") -> Tensor:
@@ -450,7 +453,11 @@ class Trainer:
         return Plan(steps_per_epoch, self.max_epochs, self.max_steps, self.eval_every)
 
     def _fitting(
-        self, engine: Engine, batches: Batches, splits: dict[str, tuple[Tensor, Tensor]], interrupt: Interrupt
+        self,
+        engine: Engine,
+        batches: Batches,
+        splits: dict[str, tuple[Tensor, Tensor] | Streamed],
+        interrupt: Interrupt,
     ) -> Fitting:
         plan = self._plan(batches)
         if self.profile is not None:
@@ -502,19 +509,33 @@ class Trainer:
             fixed = FixedBatches(islice(batches.epoch(0), self.overfit_batches))
             self.sinks.note(f"trainer.overfit_batches: training on {fixed.num_rows} rows only")
             return fixed
+        if isinstance(train, Streamed) and not self.overfit_batches:
+            check_inputs(self.model, train.first[0], self.precision, "train")
+            self._check_batch(len(train))
+            return StreamBatches(
+                train,
+                self.batch_size,
+                self.accumulate_steps,
+                self.shuffle,
+                self.seed,
+                self.device,
+                self.precision.dtype,
+            )
+        if isinstance(train, Streamed):
+            train = train.read(0, min(len(train), self.overfit_batches * self.batch_size))
         inputs, target = self._on_device(train, "train")
         if self.overfit_batches:
             rows = self.overfit_batches * self.batch_size
             inputs, target = inputs[:rows], target[:rows]
             self.sinks.note(f"trainer.overfit_batches: training on {len(inputs)} rows only")
-        if self.batch_size > len(inputs):
-            self.sinks.note(
-                f"data.batch_size: {self.batch_size} is more than the {len(inputs)} training rows, which form one batch"
-            )
-        self._check_batch_norm(len(inputs))
+        self._check_batch(len(inputs))
         return TensorBatches(inputs, target, self.batch_size, self.shuffle, self.seed)
 
-    def _check_batch_norm(self, num_rows: int) -> None:
+    def _check_batch(self, num_rows: int) -> None:
+        if self.batch_size > num_rows:
+            self.sinks.note(
+                f"data.batch_size: {self.batch_size} is more than the {num_rows} training rows, which form one batch"
+            )
         smallest = num_rows % self.batch_size or min(self.batch_size, num_rows)
         has_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
         if has_norm and smallest == 1:
@@ -522,6 +543,13 @@ class Trainer:
                 f"data.batch_size: {self.batch_size} leaves a batch of a single one of the {num_rows} rows, which "
                 "batch norm cannot normalize; choose another size, or model.norm=layer"
             )
+
+    def _rows(self, data: Data, whose: str = "") -> tuple[Tensor, Tensor] | Streamed:
+        """Rows to evaluate: on the device, or still on the disk."""
+        if not isinstance(data, Streamed):
+            return self._on_device(data, whose)
+        check_inputs(self.model, data.first[0], self.precision, whose)
+        return data
 
     def _on_device(self, data: Data, whose: str = "") -> tuple[Tensor, Tensor]:
         tensors = tensors_of(data)

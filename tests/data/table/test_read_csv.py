@@ -36,7 +36,7 @@ def described(table):
         name: (column.stored, str(column.values.dtype), tuple(column.texts), [str(value) for value in column.values])
         for name, column in table.columns.items()
     }
-    return cells, table.num_rows, None if table.lines is None else table.lines.tolist(), table.notes
+    return cells, table.num_rows, None if table.lines is None else list(table.lines), table.notes
 
 
 NAN = float("nan")
@@ -182,7 +182,7 @@ def test_file_is_read_as_it_is_meant(what, engine, tmp_path):
         else:
             np.testing.assert_array_equal(column.values, np.array(cells, np.float64))
     assert table.lines is not None
-    assert table.lines.tolist() == list(lines)
+    assert list(table.lines) == list(lines)
     for part in notes:
         assert any(part in note for note in table.notes)
     if not notes:

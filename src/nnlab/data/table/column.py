@@ -29,13 +29,24 @@ class Column:
 
     def missing(self) -> np.ndarray:
         """Which cells have nothing in them, bool [N]."""
+        return self._is_missing(self.values)
+
+    def missing_in(self, rows: np.ndarray) -> np.ndarray:
+        """Which cells of some rows have nothing in them, bool [M].
+
+        Args:
+            rows: from 0, int [M].
+        """
+        return self._is_missing(self.values[rows])
+
+    def _is_missing(self, values: np.ndarray) -> np.ndarray:
         if self.stored == "text":
-            return np.asarray(self.values < 0)
-        return np.asarray(np.isnat(self.values) if self.stored == "date" else np.isnan(self.values))
+            return np.asarray(values < 0)
+        return np.asarray(np.isnat(values) if self.stored == "date" else np.isnan(values))
 
     def cell(self, row: int) -> str:
         """What stands in a row, as text for messages; empty where it is missing."""
-        if self.missing()[row]:
+        if self.missing_in(np.array([row]))[0]:
             return ""
         return self.texts[self.values[row]] if self.stored == "text" else str(self.values[row])
 
@@ -48,14 +59,14 @@ class Table:
         source: the file or files, for messages.
         columns: by name, in the file's order.
         num_rows: N.
-        lines: the line of the file on which each row ends, int64 [N]; None where a file has no lines.
+        lines: the line of the file on which each row ends, whole numbers [N]; None where a file has no lines.
         notes: one sentence for each thing that was guessed or passed over while reading.
     """
 
     source: str
     columns: Mapping[str, Column]
     num_rows: int
-    lines: np.ndarray | None = None
+    lines: np.ndarray | range | None = None
     notes: tuple[str, ...] = field(default=())
 
     def where(self, row: int) -> str:

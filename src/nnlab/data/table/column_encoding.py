@@ -16,8 +16,30 @@ _DAY = np.timedelta64(1, "D")
 _IDENTIFIER_SHARE = 0.95
 #: of fewer rows nothing can be said
 _IDENTIFIER_ROWS = 5
+#: cells in which examples are looked for
+_MOST_LOOKED_AT = 1000
 #: categories that a message shows at most
 _MOST_SHOWN = 5
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """What cells of a column had in them that has to be said.
+
+    Args:
+        num_filled: empty cells that were filled in.
+        num_unseen: cells with a category that no training row has.
+        unseen: the first rows with such a cell.
+    """
+
+    num_filled: int = 0
+    num_unseen: int = 0
+    unseen: tuple[int, ...] = ()
+
+    def __add__(self, other: "Found") -> "Found":
+        unseen = (*self.unseen, *other.unseen)[:_MOST_LOOKED_AT]
+        return Found(self.num_filled + other.num_filled, self.num_unseen + other.num_unseen, unseen)
 
 
 @final
@@ -76,30 +98,39 @@ class ColumnEncoding:
     def _days(self, date: str) -> float:
         return float((np.datetime64(date, "us") - np.datetime64(str(self.first), "us")) / _DAY)
 
-    def notes(self, table: Table, numbers: np.ndarray, empty: np.ndarray, rows: np.ndarray) -> list[str]:
-        """What has to be said of cells that were encoded.
+    def look(self, numbers: np.ndarray, empty: np.ndarray, rows: np.ndarray) -> "Found":
+        """What there is to be said of cells that were encoded.
 
         Args:
-            table: which they come from.
             numbers: as ``numbers`` gave them.
             empty: which of them were empty, bool [M].
             rows: their rows in the table, int [M].
         """
+        num_filled = int(empty.sum()) if self.fill is not None else 0
+        unseen = rows[numbers < 0] if self.kind == "category" else rows[:0]
+        return Found(num_filled, len(unseen), tuple(unseen[:_MOST_LOOKED_AT].tolist()))
+
+    def notes(self, table: Table, found: "Found") -> list[str]:
+        """What has to be said of cells that were encoded.
+
+        Args:
+            table: which they come from.
+            found: in all of them.
+        """
         notes = []
-        if empty.any() and self.fill is not None:
+        if found.num_filled:
             what = "most frequent value" if self.kind in ("boolean", "category") else "median"
             notes.append(
-                f"{table.source}: {counted(int(empty.sum()), 'empty cell')} of {self.name} filled in with "
+                f"{table.source}: {counted(found.num_filled, 'empty cell')} of {self.name} filled in with "
                 f"{self._fill_text()}, the training rows' {what}"
             )
-        if self.kind == "category" and (is_unseen := numbers < 0).any():
+        if found.num_unseen:
             column = table.columns[self.name]
-            found = rows[is_unseen]
-            examples = list(dict.fromkeys(column.cell(int(row)) for row in found[:1000]))
+            examples = list(dict.fromkeys(column.cell(row) for row in found.unseen))
             shown = ", ".join(map(repr, examples[:_MOST_SHOWN])) + (", …" if len(examples) > _MOST_SHOWN else "")
             notes.append(
-                f"{table.source}: {counted(len(found), 'cell')} of {self.name} with a category that no training row "
-                f"has ({shown}): encoded as none of them, all zeros"
+                f"{table.source}: {counted(found.num_unseen, 'cell')} of {self.name} with a category that no training "
+                f"row has ({shown}): encoded as none of them, all zeros"
             )
         return notes
 

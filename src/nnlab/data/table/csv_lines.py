@@ -18,11 +18,11 @@ class Lines:
     """Where rows stand.
 
     Args:
-        ends: the line on which each row ends, int64 [N].
+        ends: the line on which each row ends, whole numbers [N].
         empty: empty lines between rows, from 1; those behind the last row are none.
     """
 
-    ends: np.ndarray
+    ends: np.ndarray | range
     empty: tuple[int, ...] = ()
 
 
@@ -76,7 +76,7 @@ def lines_of(layout: Layout, count: Count, num_rows: int) -> Lines | None:
     """
     is_plain = num_rows > 0 and layout.header_line + num_rows == count.num_lines
     if is_plain and count.num_quotes % 2 == 0:
-        return Lines(np.arange(layout.header_line + 1, layout.header_line + 1 + num_rows))
+        return Lines(range(layout.header_line + 1, layout.header_line + 1 + num_rows))
     ends, empty = array("q"), list[int]()
     with layout.open() as file:
         ends.extend(line for line, _ in table_rows(layout.path, file, layout.delimiter, len(layout.names), empty))

@@ -1,7 +1,7 @@
 """What raw columns become before a model sees them, learnt from the training rows alone."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, cast, final, get_args
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from nnlab.data.check import check_count
 from nnlab.data.table.choose import nearest_column
 from nnlab.data.table.column import Column, Table
-from nnlab.data.table.column_encoding import ColumnEncoding, learn_column
+from nnlab.data.table.column_encoding import ColumnEncoding, Found, learn_column
 from nnlab.data.table.kinds import as_kind, kind_of
 from nnlab.data.table.target import TargetEncoding
 from nnlab.words import counted
@@ -18,6 +18,8 @@ Missing = Literal["error", "drop", "impute"]
 
 #: rows that are encoded at a time: a block of the matrix stays in the processor's cache
 _BLOCK = 1 << 13
+#: rows that are encoded on their way to the disk at a time
+ROWS_OF_BLOCK = 1 << 16
 #: columns that a message about missing cells names at most
 _MOST_COLUMNS = 5
 
@@ -159,8 +161,36 @@ class Encoding:
         if not np.isfinite(values).all():
             self._refuse_infinite(table, columns, rows)
         for column, part, cells in zip(self.columns, parts, empty, strict=True):
-            notes += column.notes(table, part, cells, rows)
+            notes += column.notes(table, column.look(part, cells, rows))
         return Encoded(values, rows, tuple(notes))
+
+    def encode_in_blocks(self, table: Table, rows: np.ndarray, found: list[Found]) -> Iterator[np.ndarray]:
+        """Rows as ``encode`` gives them, some at a time.
+
+        Args:
+            table: with the raw columns.
+            rows: those to encode, int [M]; complete ones, unless empty cells are filled in.
+            found: for each column, to which is added what there is to be said of its cells.
+
+        Yields:
+            Float32 [B, F].
+
+        Raises:
+            ValueError: as ``encode``, of the first block that has to be refused.
+        """
+        columns = {column.name: as_kind(table, column.name, column.kind) for column in self._present(table)}
+        ready = replace(table, columns=columns)
+        for start in range(0, len(rows), ROWS_OF_BLOCK):
+            block = rows[start : start + ROWS_OF_BLOCK]
+            empty = [column.missing_in(block) for column in columns.values()]
+            parts = [own.numbers(column, block) for own, column in zip(self.columns, columns.values(), strict=True)]
+            values = np.empty((len(block), len(self.input_names)), np.float32)
+            _fill(values, self.columns, parts)
+            if not np.isfinite(values).all():
+                self._refuse_infinite(ready, list(columns.values()), rows)
+            for place, (own, part, cells) in enumerate(zip(self.columns, parts, empty, strict=True)):
+                found[place] += own.look(part, cells, block)
+            yield values
 
     @property
     def raw_names(self) -> tuple[str, ...]:

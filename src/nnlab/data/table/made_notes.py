@@ -31,14 +31,14 @@ def left_out_note(table: Table, num_left_out: int, num_kept: int) -> list[str]:
     ]
 
 
-def input_notes(encoding: Encoding, train: np.ndarray) -> list[str]:
+def input_notes(encoding: Encoding, low: np.ndarray, high: np.ndarray) -> list[str]:
     """Inputs that teach nothing, or that float32 cannot tell apart.
 
     Args:
         encoding: of the inputs.
-        train: the training rows, float32 [N, F].
+        low: the least value of each input in the training rows, float32 [F].
+        high: the largest.
     """
-    low, high = train.min(axis=0), train.max(axis=0)
     is_constant = dict(zip(encoding.input_names, (low == high).tolist(), strict=True))
     constant = [column.name for column in encoding.columns if all(is_constant[name] for name in column.input_names)]
     notes = []

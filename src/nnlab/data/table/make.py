@@ -19,7 +19,7 @@ from nnlab.data.table.splits import LEFT_OUT, TEST, TRAIN, VALID, SplitRule, ass
 from nnlab.data.table.target import TargetEncoding, learn_target
 from nnlab.words import counted
 
-_PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
+PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,79 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     """Names of columns by their use."""
 
     target: tuple[str, ...]
     features: tuple[str, ...]
     weight: str | None
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A table whose rows are dealt to splits, and what was learnt from those to train on.
+
+    Args:
+        table: as it was read.
+        columns: by their use.
+        rows: the usable ones, int [M].
+        targets: of these, as ``TargetEncoding.encode`` gives them.
+        parts: the split of each row of the table, int8 [N].
+        encoding: of the inputs and the target.
+        notes: what has to be said so far.
+    """
+
+    table: Table
+    columns: Columns
+    rows: np.ndarray
+    targets: np.ndarray
+    parts: np.ndarray
+    encoding: Encoding
+    notes: tuple[str, ...]
+
+
+def deal(table: Table, choice: Choice, rule: SplitRule, others: Mapping[str, Table], fitted: Encoding | None) -> Dealt:
+    """Choose the columns, deal the rows, and learn from those to train on.
+
+    Args:
+        table: the rows that are dealt.
+        choice: what the user says of it.
+        rule: how its rows are dealt.
+        others: tables that are the valid or the test split as they stand.
+        fitted: an encoding that another run has learnt; None to learn it from the training rows.
+
+    Returns:
+        The rows, none of them encoded yet.
+
+    Raises:
+        ValueError: for keys that do not fit the table, and cells that do not fit the keys, with their places.
+    """
+    check_rule(rule)
+    check_seed(choice.seed)
+    check_missing(choice.missing if fitted is None else fitted.missing)
+    columns = _columns(table, choice, rule, fitted)
+    missing = choice.missing if fitted is None else fitted.missing
+    rows = usable_rows(table, columns, missing)
+    target, why = (
+        learn_target(table, columns.target, rows, choice.task, choice.types)
+        if fitted is None
+        else (fitted.target, f"target {', '.join(fitted.target.names)}: {fitted.target.task}, as in the training")
+    )
+    targets = target.encode(table, rows)
+    parts = _dealt(table, rows, targets, target, choice, rule, others)
+    encoding = fitted or Encoding.fit(
+        table,
+        columns.features,
+        np.flatnonzero(parts == TRAIN),
+        missing=choice.missing,
+        types=choice.types,
+        max_categories=choice.max_categories,
+        target=target,
+    )
+    notes = [*table.notes, *_choice_notes(choice, columns, rule, fitted), why, f"inputs: {encoding.summary}"]
+    notes += left_out_note(table, table.num_rows - len(rows), len(rows))
+    notes += _split_notes(table, rows, parts, targets, target, rule, others)
+    return Dealt(table, columns, rows, targets, parts, encoding, tuple(notes))
 
 
 def make_dataset(
@@ -78,69 +145,55 @@ def make_dataset(
         The rows as numbers, before any preprocessing.
 
     Raises:
-        ValueError: for keys that do not fit the table, and cells that do not fit the keys, with their places.
+        ValueError: as ``deal``.
     """
-    check_rule(rule)
-    check_seed(choice.seed)
-    check_missing(choice.missing if fitted is None else fitted.missing)
-    columns = _columns(table, choice, rule, fitted)
-    missing = choice.missing if fitted is None else fitted.missing
-    rows = _usable(table, columns, missing)
-    target, why = (
-        learn_target(table, columns.target, rows, choice.task, choice.types)
-        if fitted is None
-        else (fitted.target, f"target {', '.join(fitted.target.names)}: {fitted.target.task}, as in the training")
-    )
-    targets = target.encode(table, rows)
-    parts = _dealt(table, rows, targets, target, choice, rule, others)
-    encoding = fitted or Encoding.fit(
-        table,
-        columns.features,
-        np.flatnonzero(parts == TRAIN),
-        missing=choice.missing,
-        types=choice.types,
-        max_categories=choice.max_categories,
-        target=target,
-    )
+    dealt = deal(table, choice, rule, others, fitted)
+    rows, columns, encoding, parts = dealt.rows, dealt.columns, dealt.encoding, dealt.parts
     encoded = encoding.encode(table, rows)
     weights = _weights(table, columns.weight, rows)
     splits: dict[str, Split | None] = {
-        name: _part(encoded.values, targets, weights, parts[rows] == part, target.task) for name, part in _PARTS.items()
+        name: _part(encoded.values, dealt.targets, weights, parts[rows] == part, encoding.target.task)
+        for name, part in PARTS.items()
     }
-    notes = [*table.notes, *_choice_notes(choice, columns, rule, fitted), why, f"inputs: {encoding.summary}"]
-    notes += left_out_note(table, table.num_rows - len(rows), len(rows))
-    notes += _split_notes(table, rows, parts, targets, target, rule, others)
-    notes += encoded.notes
+    notes = [*dealt.notes, *encoded.notes]
     for name, other in others.items():
         splits[name], said = _other(other, columns, encoding)
         notes += said
     train = splits["train"]
     assert train is not None
     notes += repeated_notes({"train": table, **others}, (*columns.features, *columns.target), parts)
-    notes += input_notes(encoding, train.inputs.numpy()) if fitted is None else []
+    if fitted is None:
+        values = train.inputs.numpy()
+        notes += input_notes(encoding, values.min(axis=0), values.max(axis=0))
     return Dataset(
-        target.task,
+        encoding.target.task,
         train,
         splits["valid"],
         splits["test"],
         encoding.input_names,
-        target.names,
-        target.class_names,
+        encoding.target.names,
+        encoding.target.class_names,
         encoding=encoding,
         notes=tuple(dict.fromkeys(notes)),
-        num_empty=_num_empty(table, encoding, parts),
+        num_empty=num_empty(table, encoding, parts),
     )
 
 
-def _num_empty(table: Table, encoding: Encoding, parts: np.ndarray) -> tuple[int, ...]:
-    """The training cells of each column that were filled in."""
+def num_empty(table: Table, encoding: Encoding, parts: np.ndarray) -> tuple[int, ...]:
+    """The training cells of each column that were filled in; nothing where none ever is.
+
+    Args:
+        table: as it was read.
+        encoding: of its columns.
+        parts: the split of each row, int8 [N].
+    """
     if encoding.missing != "impute":
         return ()
     is_train = parts == TRAIN
     return tuple(int(np.count_nonzero(table.columns[name].missing() & is_train)) for name in encoding.raw_names)
 
 
-def _columns(table: Table, choice: Choice, rule: SplitRule, fitted: Encoding | None) -> _Columns:
+def _columns(table: Table, choice: Choice, rule: SplitRule, fitted: Encoding | None) -> Columns:
     if not table.num_rows:
         raise ValueError(f"{table.source}: expected rows below the header, found none")
     if choice.sample_weight is not None:
@@ -149,49 +202,64 @@ def _columns(table: Table, choice: Choice, rule: SplitRule, fitted: Encoding | N
         for name in fitted.target.names:
             if name not in table.columns:
                 raise ValueError(f"{table.source}: the target {name} is missing{nearest_column(name, table)}")
-        return _Columns(fitted.target.names, fitted.raw_names, choice.sample_weight)
+        return Columns(fitted.target.names, fitted.raw_names, choice.sample_weight)
     target = choose_target(table, choice.target)
     check_types(choice.types, table)
     if choice.sample_weight in target:
         raise ValueError(f"data.sample_weight: {choice.sample_weight} is the target")
     aside = [name for name in (rule.split_column, choice.sample_weight) if name is not None]
     features = choose_features(table, target, choice.features, choice.exclude, aside)
-    return _Columns(target, features, choice.sample_weight)
+    return Columns(target, features, choice.sample_weight)
 
 
-def _usable(table: Table, columns: _Columns, missing: Missing) -> np.ndarray:
-    """The rows that have what is needed, int [M]; others are refused, or left out where the user says so."""
-    rows = np.arange(table.num_rows)
+def usable_rows(table: Table, columns: Columns, missing: Missing) -> np.ndarray:
+    """The rows that have what is needed; others are refused, or left out where the user says so.
+
+    Args:
+        table: as it was read.
+        columns: by their use.
+        missing: what is done with empty cells.
+
+    Returns:
+        Numbers of rows, int [M].
+
+    Raises:
+        ValueError: naming the first empty cell.
+    """
     needed = [*columns.target, *([columns.weight] if columns.weight else [])]
     if missing != "impute":
         needed = [*columns.features, *needed]
-    empty = [table.columns[name].missing() for name in needed]
-    for name, cells in zip(needed, empty, strict=True):
-        if name in columns.target and cells.all():
+    # Mostly nothing is missing: then there is no need for a mask of every column at the same time.
+    num_empty_of = {name: int(table.columns[name].missing().sum()) for name in needed}
+    for name in columns.target:
+        if num_empty_of[name] == table.num_rows:
             raise ValueError(f"{table.source}: column {name}: every cell of the target is empty")
+    rows = np.arange(table.num_rows)
+    if not any(num_empty_of.values()):
+        return rows
     if missing == "drop":
-        rows = np.flatnonzero(~np.logical_or.reduce(empty))
-        if not len(rows):
-            worst = max(zip(needed, empty, strict=True), key=lambda pair: int(pair[1].sum()))[0]
+        is_whole = np.ones(table.num_rows, bool)
+        for name, number in num_empty_of.items():
+            if number:
+                is_whole &= ~table.columns[name].missing()
+        if not is_whole.any():
+            worst = max(needed, key=lambda name: num_empty_of[name])
             raise ValueError(
                 f"{table.source}: every row has an empty cell, so that data.missing=drop leaves none; "
                 f"{worst} has the most: data.exclude=[{worst}], or data.missing=impute"
             )
-        return rows
+        return np.flatnonzero(is_whole)
     if missing == "error":
-        refuse_missing(table, needed, rows, empty)
-        return rows
-    for name, cells in zip(needed, empty, strict=True):
-        if cells.any():
-            what = "target" if name in columns.target else "weight"
-            raise wrong_cell(
-                table,
-                name,
-                int(np.argmax(cells)),
-                f"a {what}, which is never filled in ({int(cells.sum()):,} empty)",
-                "leave these rows out of the file, or set data.missing=drop",
-            )
-    return rows
+        refuse_missing(table, needed, rows, [table.columns[name].missing() for name in needed])
+    name = next(name for name in needed if num_empty_of[name])
+    what = "target" if name in columns.target else "weight"
+    raise wrong_cell(
+        table,
+        name,
+        int(np.argmax(table.columns[name].missing())),
+        f"a {what}, which is never filled in ({num_empty_of[name]:,} empty)",
+        "leave these rows out of the file, or set data.missing=drop",
+    )
 
 
 def _dealt(
@@ -271,26 +339,40 @@ def _weights(table: Table, name: str | None, rows: np.ndarray) -> np.ndarray | N
     return np.asarray(values, np.float32)
 
 
-def _other(table: Table, columns: _Columns, encoding: Encoding) -> tuple[Split, list[str]]:
-    """A split that has a table of its own."""
+def check_other(table: Table, columns: Columns) -> None:
+    """Refuse a table of a split that lacks a column.
+
+    Args:
+        table: as it was read.
+        columns: that are needed.
+
+    Raises:
+        ValueError: naming the column.
+    """
+    if not table.num_rows:
+        raise ValueError(f"{table.source}: expected rows below the header, found none")
     for name in (*columns.target, *([columns.weight] if columns.weight else [])):
         if name not in table.columns:
             raise ValueError(f"{table.source}: column {name} is missing{nearest_column(name, table)}")
     absent = [name for name in columns.features if name not in table.columns]
     if absent:
         raise ValueError(f"{table.source}: column {absent[0]} is missing{nearest_column(absent[0], table)}")
-    rows = _usable(table, columns, encoding.missing)
+
+
+def _other(table: Table, columns: Columns, encoding: Encoding) -> tuple[Split, list[str]]:
+    """A split that has a table of its own."""
+    check_other(table, columns)
+    rows = usable_rows(table, columns, encoding.missing)
     encoded = encoding.encode(table, rows)
     targets = encoding.target.encode(table, rows)
     weights = _weights(table, columns.weight, rows)
     split = _part(encoded.values, targets, weights, np.ones(len(rows), bool), encoding.target.task)
-    if split is None:
-        raise ValueError(f"{table.source}: expected rows below the header, found none")
+    assert split is not None
     said = [*table.notes, *left_out_note(table, table.num_rows - len(rows), len(rows)), *encoded.notes]
     return split, said
 
 
-def _choice_notes(choice: Choice, columns: _Columns, rule: SplitRule, fitted: Encoding | None) -> list[str]:
+def _choice_notes(choice: Choice, columns: Columns, rule: SplitRule, fitted: Encoding | None) -> list[str]:
     if fitted is not None:
         return []
     notes = []

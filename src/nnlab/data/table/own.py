@@ -1,16 +1,20 @@
 """Tables of one's own as data sets: what `data=csv`, `parquet`, `arrow`, `npz` and `sklearn` call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nnlab.data.dataset import Dataset, Task
+from nnlab.data.stream.keeper import Keeper
+from nnlab.data.stream.streaming import Source, is_streamed, stream_dataset
 from nnlab.data.table.column import Table
 from nnlab.data.table.encoding import Encoding, Missing
 from nnlab.data.table.make import Choice, make_dataset
+from nnlab.data.table.read_arrow import ARROW_ENDINGS, PARQUET_ENDINGS, read_arrow, read_parquet
 from nnlab.data.table.read_sklearn import read_sklearn
 from nnlab.data.table.splits import Kind as Way
 from nnlab.data.table.splits import SplitRule
+from nnlab.data.table.table_files import find_files
 
 
 def csv(
@@ -33,6 +37,7 @@ def csv(
     valid_path: str | None,
     test_path: str | None,
     sample_weight: str | None,
+    streaming: str | bool,
     seed: int,
     folds: int | None = None,
     fold: int = 0,
@@ -63,6 +68,7 @@ def csv(
         valid_path: a file that is the validation split as it stands.
         test_path: likewise, the test split.
         sample_weight: a column of weights, or None.
+        streaming: whether rows stay on disk and are read block by block; ``auto`` where the files have more than 1 GiB.
         seed: of the split.
         folds: for cross-validation, or None.
         fold: the one that is held out, from 0.
@@ -79,12 +85,13 @@ def csv(
     )
     rule = SplitRule(split, split_column, valid_fraction, test_fraction, num_valid, num_test)
 
-    def read(place: str) -> Table:
+    def read(place: str, keeper: Keeper | None) -> Table:
         from nnlab.data.table.read_csv import CsvOptions, read_csv
 
-        return read_csv(Path(place), CsvOptions(delimiter=delimiter, encoding=encoding))
+        return read_csv(Path(place), CsvOptions(delimiter=delimiter, encoding=encoding), keeper)
 
-    return _dataset(read, path, valid_path, test_path, choice, rule, fitted)
+    source = Source("csv", {"delimiter": delimiter, "encoding": encoding}, lambda place: [Path(place)], read)
+    return _dataset(source, path, valid_path, test_path, choice, rule, fitted, streaming)
 
 
 def parquet(
@@ -105,6 +112,7 @@ def parquet(
     valid_path: str | None,
     test_path: str | None,
     sample_weight: str | None,
+    streaming: str | bool,
     seed: int,
     folds: int | None = None,
     fold: int = 0,
@@ -130,6 +138,7 @@ def parquet(
         valid_path: files that are the validation split.
         test_path: files that are the test split.
         sample_weight: a column of weights.
+        streaming: whether rows stay on disk.
         seed: of the split.
         folds: for cross-validation.
         fold: the one that is held out.
@@ -146,12 +155,11 @@ def parquet(
     )
     rule = SplitRule(split, split_column, valid_fraction, test_fraction, num_valid, num_test)
 
-    def read(place: str) -> Table:
-        from nnlab.data.table.read_arrow import read_parquet
+    def read(place: str, keeper: Keeper | None) -> Table:
+        return read_parquet(place, keeper)
 
-        return read_parquet(place)
-
-    return _dataset(read, path, valid_path, test_path, choice, rule, fitted)
+    source = Source("parquet", {}, lambda place: find_files(place, PARQUET_ENDINGS, "a Parquet file"), read)
+    return _dataset(source, path, valid_path, test_path, choice, rule, fitted, streaming)
 
 
 def arrow(
@@ -172,6 +180,7 @@ def arrow(
     valid_path: str | None,
     test_path: str | None,
     sample_weight: str | None,
+    streaming: str | bool,
     seed: int,
     folds: int | None = None,
     fold: int = 0,
@@ -197,6 +206,7 @@ def arrow(
         valid_path: files that are the validation split.
         test_path: files that are the test split.
         sample_weight: a column of weights.
+        streaming: whether rows stay on disk.
         seed: of the split.
         folds: for cross-validation.
         fold: the one that is held out.
@@ -213,12 +223,11 @@ def arrow(
     )
     rule = SplitRule(split, split_column, valid_fraction, test_fraction, num_valid, num_test)
 
-    def read(place: str) -> Table:
-        from nnlab.data.table.read_arrow import read_arrow
+    def read(place: str, keeper: Keeper | None) -> Table:
+        return read_arrow(place, keeper)
 
-        return read_arrow(place)
-
-    return _dataset(read, path, valid_path, test_path, choice, rule, fitted)
+    source = Source("arrow", {}, lambda place: find_files(place, ARROW_ENDINGS, "an Arrow file"), read)
+    return _dataset(source, path, valid_path, test_path, choice, rule, fitted, streaming)
 
 
 def npz(
@@ -239,6 +248,7 @@ def npz(
     valid_path: str | None,
     test_path: str | None,
     sample_weight: str | None,
+    streaming: str | bool,
     seed: int,
     folds: int | None = None,
     fold: int = 0,
@@ -264,6 +274,7 @@ def npz(
         valid_path: a file that is the validation split.
         test_path: a file that is the test split.
         sample_weight: a column of weights.
+        streaming: whether rows stay on disk.
         seed: of the split.
         folds: for cross-validation.
         fold: the one that is held out.
@@ -280,12 +291,14 @@ def npz(
     )
     rule = SplitRule(split, split_column, valid_fraction, test_fraction, num_valid, num_test)
 
-    def read(place: str) -> Table:
+    def read(place: str, keeper: Keeper | None) -> Table:
         from nnlab.data.table.read_npz import read_npz
 
+        del keeper  # a compressed array is in memory as a whole
         return read_npz(Path(place))
 
-    return _dataset(read, path, valid_path, test_path, choice, rule, fitted)
+    source = Source("npz", {}, lambda place: [Path(place)], read)
+    return _dataset(source, path, valid_path, test_path, choice, rule, fitted, streaming)
 
 
 def sklearn(
@@ -346,26 +359,29 @@ def sklearn(
 
 
 def _dataset(
-    read: Callable[[str], Table],
+    source: Source,
     path: str | None,
     valid_path: str | None,
     test_path: str | None,
     choice: Choice,
     rule: SplitRule,
     fitted: Encoding | None,
+    streaming: str | bool,
 ) -> Dataset:
     if path is None:
         raise ValueError("data.path: expected a file, such as data.path=house.csv, found null")
     paths = {name: place for name, place in (("valid", valid_path), ("test", test_path)) if place is not None}
     rule = _with_files(rule, list(paths))
-    table = _read("data.path", path, read)
-    others = {name: _read(f"data.{name}_path", place, read) for name, place in paths.items()}
+    if is_streamed(streaming, source, [path, *paths.values()]):
+        return stream_dataset(source, {"train": path, **paths}, choice, rule, fitted)
+    table = _read("data.path", path, source)
+    others = {name: _read(f"data.{name}_path", place, source) for name, place in paths.items()}
     return make_dataset(table, choice, rule, others, fitted)
 
 
-def _read(key: str, place: str, read: Callable[[str], Table]) -> Table:
+def _read(key: str, place: str, source: Source) -> Table:
     try:
-        return read(place)
+        return source.read(place, None)
     except OSError as error:
         raise ValueError(f"{key}: {place} cannot be read: {error.strerror or error}") from None
 

