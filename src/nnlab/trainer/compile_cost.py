@@ -1,7 +1,7 @@
 """What torch.compile costs and saves, predicted from the operations of a step."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,26 +14,10 @@ from nnlab.trainer.trial import on_trial
 
 #: what is computed by the same library with and without a compiler
 PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm"})
-#: More than a compiled gradient was ever seen to save (637 microseconds, of 20 residual blocks with layer norm): a
-#: training that would not gain by it is not even looked at.
-MOST_SAVED_US = 1000.0
+#: beside which the compiler's programs were slower than torch's own operations
+CONVOLUTIONS = frozenset({"convolution", "convolution_backward"})
 #: what has to be saved, of what compiling takes
 LEAST_GAIN = 1.2
-
-
-class Estimate(NamedTuple):
-    """Seconds that compiling takes, and that it saves over the whole training."""
-
-    compile_s: float
-    saved_s: float
-
-    @property
-    def gains(self) -> bool:
-        """Whether it clearly pays."""
-        return self.saved_s >= LEAST_GAIN * self.compile_s
-
-    def __str__(self) -> str:
-        return f"takes about {self.compile_s:.2g} s and would save about {self.saved_s:.2g} s"
 
 
 @final
@@ -46,42 +30,55 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.number = 0
         #: what they wrote, matrix products apart
         self.num_bytes = 0
+        #: whether there are convolutions among them
+        self.convolves = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         aliases = [returned.alias_info for returned in func._schema.returns]
         if not any(alias is not None and not alias.is_write for alias in aliases):
+            name = str(func).split(".")[1]
             self.number += 1
-            if str(func).split(".")[1] not in PRODUCTS:
+            self.convolves = self.convolves or name in CONVOLUTIONS
+            if name not in PRODUCTS:
                 self.num_bytes += sum(leaf.nbytes for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
         return result
 
     @property
     def saved_us(self) -> float:
-        """Microseconds that one program in their place saves each time."""
+        """Microseconds that one program in their place saves each time; below 0 if it loses."""
         known = machine()
-        return self.number * known.inductor_operation_us + self.num_bytes * known.inductor_byte_ns / 1e3
+        return self.number * known.inductor_saved_us - self.num_bytes * known.inductor_byte_ns / 1e3
 
 
-def estimate(
-    parts: StepParts, batches: Sequence[Batch], num_graphs: int, accumulate_steps: int, num_steps: int
-) -> Estimate:
-    """What a program for the gradient costs and saves; found by computing one, which leaves no trace.
+def why_not_worth_it(parts: StepParts, batches: Sequence[Batch], accumulate_steps: int, num_steps: int) -> str | None:
+    """Why compiling the gradient would not clearly pay, with the seconds; None if it would.
+
+    That is found by computing one, which leaves no trace.
 
     Args:
         parts: what a step needs.
         batches: of an epoch.
-        num_graphs: sizes of batches, each of which has a program of its own.
         accumulate_steps: batches whose gradients make one update.
         num_steps: optimizer steps of the whole training.
     """
     known = machine()
-    compile_s = known.inductor_start_s + num_graphs * known.inductor_graph_s
     num_gradients = num_steps * accumulate_steps
-    most = Estimate(compile_s, num_gradients * MOST_SAVED_US / 1e6)
-    if not most.gains:
-        return most
+    num_sizes = len({len(batches[0].inputs), len(batches[-1].inputs)})  # each has a program of its own
+    # Operations have to save what they take, however many there are.
+    least = LEAST_GAIN * num_sizes * known.inductor_compile_s / (known.inductor_saved_us / 1e6)
+    if num_gradients < least:
+        return f"torch.compile pays from {least:,.0f} gradients on, and there are {num_gradients:,} to compute"
     operations = Operations()
-    with on_trial(parts), operations:
-        parts.gradient(parts.model, parts.objective, *batches[0], parts.precision, 1)
-    return Estimate(compile_s, num_gradients * operations.saved_us / 1e6)
+    try:
+        with on_trial(parts), operations:
+            parts.gradient(parts.model, parts.objective, *batches[0], parts.precision, 1)
+    except Exception as error:  # whatever a model of a user's raises: training raises it again, and says more
+        return f"a step failed: {error}"
+    if operations.convolves:
+        return "torch.compile is not known to save time where there are convolutions"
+    compile_s = known.inductor_start_s + num_sizes * operations.number * known.inductor_compile_s
+    saved_s = max(0.0, num_gradients * operations.saved_us / 1e6)
+    if saved_s < LEAST_GAIN * compile_s:
+        return f"torch.compile takes about {compile_s:.2g} s and would save about {saved_s:.2g} s"
+    return None

@@ -1,7 +1,6 @@
 """The gradient as one program: forward, loss, backward, and clipping where a step has one batch."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import ClassVar, final
 
 import torch
@@ -50,7 +49,8 @@ class CompiledGradient(Gradient):
         for batch in batches:
             with self._compiled.making():
                 grads = self._compiled(*batch, self._share(1))[2]
-            self._copies = self._copies or _share_memory([grad for grad in grads if grad is not None])
+            read = [*batch, self._share(1), *self._parts.model.parameters(), *self._parts.model.buffers()]
+            self._copies = self._copies or _share_memory([grad for grad in grads if grad is not None], read)
         for batch in batches:
             try:
                 self._compiled(*batch, self._share(1))
@@ -81,7 +81,7 @@ class CompiledGradient(Gradient):
             return
         if parameter.grad is not None:
             grad = parameter.grad + grad
-        elif self._copies:  # others may change one of them in place
+        elif self._copies:  # a gradient may be changed in place, as by clipping
             grad = grad.clone()
         parameter.grad = grad
 
@@ -113,7 +113,8 @@ def _clipped(grads: Sequence[Tensor | None], norm: float) -> list[Tensor | None]
     return [None if grad is None else grad * factor for grad in grads]
 
 
-def _share_memory(tensors: Sequence[Tensor]) -> bool:
-    """Whether two of them are the same numbers in the same place, as the compiler makes of equal expressions."""
-    ends = sorted((tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes) for tensor in tensors)
-    return any(end > start for (_, end), (start, _) in pairwise(ends))
+def _share_memory(grads: Sequence[Tensor], read: Sequence[Tensor]) -> bool:
+    """Whether gradients lie where others do, or what they are computed from: the compiler's way with equal numbers."""
+    places = [grad.untyped_storage().data_ptr() for grad in grads]
+    others = {tensor.untyped_storage().data_ptr() for tensor in read}
+    return len(set(places)) < len(places) or not others.isdisjoint(places)

@@ -1,5 +1,6 @@
 """torch.compile, asked for one program that is never made again unasked, and for nothing left elsewhere."""
 
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor
 
 from nnlab.machine import cache_folder, private_folder
+
+log = logging.getLogger("nnlab")
 
 #: where inductor keeps programs, C++ headers and what it knows of the processor
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
@@ -40,7 +43,7 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._is_making = False
+        self._is_making, self._number = False, 0
         # torch keeps programs, and counts them up to a limit, with the code: each training has a copy of its own.
         assert isinstance(function, FunctionType)
         code = function.__code__.replace()
@@ -60,12 +63,16 @@ class Compiled:
         config = torch._dynamo.config
         if not hasattr(config, "trace_autograd_ops"):
             raise NotTracedError(f"torch {torch.__version__} does not compile a backward pass")
+        if config.suppress_errors:
+            raise NotTracedError("torch._dynamo.config.suppress_errors is set, and would hide that one is made anew")
         self._is_making = True
         try:
-            with _in_words(), config.patch(trace_autograd_ops=True, suppress_errors=False), _own_ways():
+            with _in_words(), config.patch(trace_autograd_ops=True), _own_ways():
                 yield
         finally:
             self._is_making = False
+        if self._number == 0:  # then torch calls the function as it is, and says nothing
+            raise NotTracedError("torch made none; is its compiler switched off, as by TORCHDYNAMO_DISABLE?")
 
     def __call__(self, *arguments: Tensor) -> Any:
         """The function's values.
@@ -83,6 +90,7 @@ class Compiled:
     def _backend(self, graph: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
         if not self._is_making:
             raise RuntimeError("another program is not wanted")
+        self._number += 1
         return torch._inductor.compile(graph, list(inputs), options=_options())
 
     def _why_another(self, arguments: Sequence[Tensor]) -> str:
@@ -151,9 +159,11 @@ def _own_ways() -> Iterator[None]:
 def _folder(wanted: Path) -> Path:
     """A folder for programs; one of this process alone where the user's cache cannot be written or trusted."""
     try:
-        return private_folder(wanted)
-    except OSError:
-        return Path(_temporary_folder().name)
+        if os.access(private_folder(wanted), os.W_OK):
+            return wanted
+    except OSError as error:
+        log.debug("the cache cannot be used (%s)", error)
+    return Path(_temporary_folder().name)
 
 
 @cache

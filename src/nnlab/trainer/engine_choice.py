@@ -9,10 +9,11 @@ from nnlab.machine import machine
 from nnlab.native import library
 from nnlab.native.program import Rows, why_not
 from nnlab.trainer.batches import Batches, TensorBatches
+from nnlab.trainer.compile_cost import why_not_worth_it
 from nnlab.trainer.compiler import why_no_compiler
 from nnlab.trainer.engine import Eager, Engine, Native
 from nnlab.trainer.graphed import Graphed, why_not_graphed
-from nnlab.trainer.inductor import Inductor, why_not_compiled, why_not_worth_it
+from nnlab.trainer.inductor import Inductor, why_not_compiled
 from nnlab.trainer.native_stream import NativeStream
 from nnlab.trainer.step import StepParts, why_only_by_torch
 from nnlab.trainer.stream_batches import StreamBatches
@@ -107,7 +108,7 @@ def _choose_inductor(
     problem = why_not_compiled(parts, batches)
     if problem is None and mode == "auto":
         assert isinstance(batches, TensorBatches)
-        problem = why_not_worth_it(parts, batches, accumulate_steps, num_steps)
+        problem = why_not_worth_it(parts, batches.epoch(0), accumulate_steps, num_steps)
     if problem is None and (problem := why_no_compiler()) is not None:
         note = note or f"steps are done by torch's own operations, not by compiled ones: {problem}"
     if problem is None:

@@ -7,7 +7,6 @@ from typing import ClassVar, final
 import torch
 
 from nnlab.trainer.batches import Batches, TensorBatches
-from nnlab.trainer.compile_cost import estimate
 from nnlab.trainer.compiled_gradient import CompiledGradient
 from nnlab.trainer.compiler import NotTracedError
 from nnlab.trainer.engine import Ahead, Eager, Engine
@@ -89,21 +88,3 @@ def why_not_compiled(parts: StepParts, batches: Batches) -> str | None:
     if any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parts.parameters):
         return "there are hooks on the model's parameters"
     return None
-
-
-def why_not_worth_it(parts: StepParts, batches: TensorBatches, accumulate_steps: int, num_steps: int) -> str | None:
-    """Why compiling would not pay, with the seconds; None if it would.
-
-    Args:
-        parts: what a step needs, for which ``why_not_compiled`` knows no reason.
-        batches: the training rows.
-        accumulate_steps: batches whose gradients make one update.
-        num_steps: optimizer steps of the whole training.
-    """
-    views = batches.epoch(0)
-    num_graphs = len({len(views[0].inputs), len(views[-1].inputs)})
-    try:
-        found = estimate(parts, views, num_graphs, accumulate_steps, num_steps)
-    except Exception as error:  # as in ``Inductor.make``
-        return f"a step failed: {error}"
-    return None if found.gains else f"torch.compile {found}"
