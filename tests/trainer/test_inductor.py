@@ -213,14 +213,16 @@ class Rescaling(Callback):
             view.model.scale = 0.5
 
 
-@pytest.mark.parametrize("accumulate_steps", [1, 2])
-def test_model_that_changes_is_gone_on_with_by_torchs_own_operations_which_is_said(accumulate_steps):
+@pytest.mark.parametrize(("accumulate_steps", "traces"), [(1, False), (2, True)])
+def test_model_that_changes_is_gone_on_with_by_torchs_own_operations_which_is_said(accumulate_steps, traces):
+    """Whether or not torch would make another program by itself."""
     spec = {
         "make_model": Small, "make_callbacks": lambda: [Rescaling()], "batch_size": 6, "grad_clip_norm": 0.1,
         "accumulate_steps": accumulate_steps, "max_epochs": 5,
     }  # fmt: skip
     train, valid = rows(), rows(num=30, seed=1)
-    found, expected = (alone([{**spec, "compile": compile}], train, valid) for compile in ("step", "off"))
+    with torch._dynamo.config.patch(trace_autograd_ops=traces):
+        found, expected = (alone([{**spec, "compile": compile}], train, valid) for compile in ("step", "off"))
     assert engines(found) == ["inductor"]
     assert not far(found, expected)
     assert_close(found[0].weights, expected[0].weights)
