@@ -83,7 +83,7 @@ EQUAL = {
     "clipped, a smaller last batch": {"grad_clip_norm": 0.3, "make_schedule": SCHEDULES["cosine by steps"]},
     "added up, clipped, three classes": {
         "make_model": Branches, "make_loss": lambda: CrossEntropy(0.1, [0.3, 1.0, 2.0]),
-        "metrics": "multiclass", "accumulate_steps": 3, "grad_clip_norm": 0.2, "batch_size": 5,
+        "metrics": "multiclass", "accumulate_steps": 3, "grad_clip_norm": 0.2, "batch_size": 6,
     },
     "dropout, norms, penalties": {
         "make_model": Residual, "make_loss": BCE, "metrics": "binary", "penalty": Penalty(1e-3, 1e-2),
