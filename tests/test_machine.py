@@ -9,7 +9,7 @@ import torch
 
 from nnlab.cli import main
 from nnlab.device import choose_threads
-from nnlab.machine import FILE, Machine, machine, remember
+from nnlab.machine import FILE, TUNED, Machine, machine, remember
 from nnlab.tune import NEVER, Timing, per_thread
 
 
@@ -56,6 +56,15 @@ def test_file_of_another_machine_or_kind_is_passed_over(tmp_path, change):
     (tmp_path / FILE).write_text(json.dumps(content | change))
     machine.cache_clear()
     assert machine() == Machine()
+
+
+def test_file_may_leave_out_what_tune_does_not_measure(tmp_path):
+    remember(MEASURED)
+    content = json.loads((tmp_path / FILE).read_text())
+    content["numbers"] = {name: content["numbers"][name] for name in TUNED}
+    (tmp_path / FILE).write_text(json.dumps(content))
+    machine.cache_clear()
+    assert machine() == MEASURED
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7"])

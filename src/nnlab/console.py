@@ -55,7 +55,7 @@ def header_lines(member: Member) -> dict[str, str]:
     outputs = f"{len(dataset.class_names)} classes" if dataset.class_names else ", ".join(dataset.target_names)
     threads = f", {counted(trainer.threads, 'thread')}" if trainer.device.type == "cpu" else ""
     engine = trainer.engine.engine.name if trainer.engine is not None else ""
-    steps = {"native": ", compiled steps", "graphs": ", CUDA graphs"}.get(engine, "")
+    steps = {"native": ", compiled steps", "inductor": ", torch.compile", "graphs": ", CUDA graphs"}.get(engine, "")
     how = f"{member.config['trainer']['precision']}{steps}"
     return {
         "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}{folds and f'; {folds}'}",

@@ -410,7 +410,7 @@ def _choices(member: Member) -> dict[str, Any]:
         "machine": machine().digest,
         "engine": engine,
         "engine_reason": reason,
-        "compile": "step" if engine in ("native", "graphs") or is_recorded else "off",
+        "compile": "step" if engine in ("native", "inductor", "graphs") or is_recorded else "off",
         "stack_width": member.stack_width,
         **_class_weight(member),
     }

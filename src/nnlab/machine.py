@@ -13,6 +13,8 @@ from nnlab.durable import write_atomic
 
 FILE = "machine.json"
 SCHEMA = 1
+#: what `nnlab tune` measures; the file may leave out what it does not
+TUNED = ("multiply_adds_per_thread", "native_work_per_thread", "saved_us")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Machine:
         native_work_per_thread: of a compiled step that pays for one thread: multiply-adds of all its products, and ten
             for each activation.
         saved_us: microseconds that a compiled step saves beside arithmetic.
+        inductor_start_s: seconds that torch.compile takes once in a process: its import, C++ headers, the processor.
+        inductor_compile_s: seconds that it takes for each of torch's operations, in each size of a batch.
+        inductor_saved_us: microseconds that it saves for each of them.
+        inductor_byte_ns: nanoseconds that it may lose for each byte that they write, matrix products apart.
     """
 
     # 2-100-100-3 gains 1.6 times from a second thread at batch 1,000 (10 million) and nothing at batch 100; 1-100-1 at
@@ -34,6 +40,14 @@ class Machine:
     # but where other programs want the cores, two threads take five times as long as one.
     native_work_per_thread: int = 5_000_000
     saved_us: float = 100.0
+    # With an empty cache a program of 12 operations takes 3 seconds, one of 44 takes 6, one of 212 takes 38.
+    inductor_start_s: float = 10.0
+    inductor_compile_s: float = 0.2
+    # The table of docs/speed.md: 20 operations saved 70 microseconds, 44 of them 129, 212 of them 1,043. Where much is
+    # written, it is the arithmetic that counts, at which torch's own operations may be better: 52 that write 7 MB lost
+    # 400 microseconds, and what 12 that write 0.8 MB saved, 180, is not relied on.
+    inductor_saved_us: float = 2.2
+    inductor_byte_ns: float = 0.02
 
     @property
     def digest(self) -> str:
@@ -52,6 +66,19 @@ def cache_folder() -> Path:
     return Path(base) / "nnlab"
 
 
+def private_folder(path: Path) -> Path:
+    """A folder that nobody else can put a program into, made if it is not there.
+
+    Raises:
+        OSError: if it cannot be made, or belongs to somebody else.
+    """
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    about = path.stat()
+    if about.st_uid != os.getuid() or about.st_mode & 0o022:
+        raise PermissionError(f"{path} can be written by others")
+    return path
+
+
 @cache
 def machine() -> Machine:
     """This machine, as ``nnlab tune`` has measured it; the defaults where it was not, or where the file is no use."""
@@ -62,8 +89,10 @@ def machine() -> Machine:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA or content.get("processor") != processor():
         return Machine()
     numbers = content.get("numbers")
-    names = [field.name for field in fields(Machine)]
-    if not isinstance(numbers, dict) or sorted(numbers) != sorted(names) or not all(map(_is_size, numbers.values())):
+    names = {field.name for field in fields(Machine)}
+    if not isinstance(numbers, dict) or not names >= set(numbers) >= set(TUNED):
+        return Machine()
+    if not all(map(_is_size, numbers.values())):
         return Machine()
     return Machine(**numbers)
 

@@ -9,10 +9,12 @@ import pytest
 
 from nnlab.cli import main
 from nnlab.command import composed
+from nnlab.native import library
 from nnlab.native.library import compiler
 from nnlab.sweep.jobs import Job, plan_jobs
 from nnlab.sweep.plan import PlannedMember
 from nnlab.sweep.widths import CUDA_BYTES, MOST_ON_CPU, Step, num_stacks
+from nnlab.trainer.compiler import why_no_compiler
 
 SMALL = ["data=moons", "data.num_train=60", "data.num_valid=20", "data.num_test=20", "model.width=4", "device=cpu"]
 SMALL += ["trainer.max_epochs=2", "trainer.threads=1", "figures=[]", "logger=[]"]
@@ -273,6 +275,16 @@ def test_stack_is_left_alone_where_compiled_steps_are_sooner(typed, begun, is_st
     jobs = plan_jobs(planned(f"{typed} seed=0", f"{typed} seed=1"), (), begun, num_workers=1)
     assert [job.is_stack for job in jobs.jobs] == ([True] if is_stack else [False, False])
     assert jobs.lines[0] == line
+
+
+@pytest.mark.skipif(bool(why_no_compiler()), reason=why_no_compiler() or "there is a compiler")
+def test_members_whose_steps_are_programs_of_torch_compiles_are_left_alone(monkeypatch, planned):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    library.load.cache_clear()
+    typed = "trainer.compile=step data.batch_size=1000000"
+    jobs = plan_jobs(planned(f"{typed} seed=0", f"{typed} seed=1"), (), {}, num_workers=1)
+    assert [job.is_stack for job in jobs.jobs] == [False, False]
+    assert jobs.lines[0] == STEP_WISHED
 
 
 def test_width_of_the_smallest_is_that_beyond_which_nothing_is_gained():

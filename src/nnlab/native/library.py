@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from nnlab.machine import cache_folder
+from nnlab.machine import cache_folder, private_folder
 
 log = logging.getLogger("nnlab")
 
@@ -63,7 +63,7 @@ def load(dtype: torch.dtype) -> ctypes.CDLL:
     command = [cc, *FLAGS, *MACHINE_FLAGS.get(platform.machine(), ()), *DTYPES[dtype]]
     name = f"step-{_digest(command)}.so"
     try:
-        folder = _private_folder(cache_folder() / "native")
+        folder = private_folder(cache_folder() / "native")
         if not (folder / name).exists():
             _build(command, folder / name)
         return ctypes.CDLL(str(folder / name))
@@ -104,19 +104,6 @@ def _build(command: Sequence[str], path: Path) -> None:
     finally:
         Path(temporary).unlink(missing_ok=True)
     log.debug("compiled %s", path)
-
-
-def _private_folder(path: Path) -> Path:
-    """A folder that nobody else can put a library into.
-
-    Raises:
-        OSError: if it cannot be made, or belongs to somebody else.
-    """
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    about = path.stat()
-    if about.st_uid != os.getuid() or about.st_mode & 0o022:
-        raise PermissionError(f"{path} can be written by others")
-    return path
 
 
 def _digest(command: Sequence[str]) -> str:

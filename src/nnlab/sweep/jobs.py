@@ -287,8 +287,9 @@ def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows)
     )
     reason = reason or _why_not_together(fitting)
     num_dealt = sum(len(rows) for name, rows in built.dataset.splits.items() if name != "test")
-    is_compiled = trainer.engine is not None and trainer.engine.engine.name == "native"
-    if is_compiled and trainer.compile == "step":
+    engine = trainer.engine.engine.name if trainer.engine is not None else ""
+    is_compiled = engine == "native"
+    if engine in ("native", "inductor") and trainer.compile == "step":
         reason = "trainer.compile=step: stacks are computed by torch's own operations"
     lone_us = step.compiled_us if is_compiled else step.lone_us
     compiled = step if is_compiled else None

@@ -1,5 +1,6 @@
 """Which engine does the steps of a training: by rules on shapes and length, never by a stopwatch."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -8,8 +9,11 @@ from nnlab.machine import machine
 from nnlab.native import library
 from nnlab.native.program import Rows, why_not
 from nnlab.trainer.batches import Batches, TensorBatches
+from nnlab.trainer.compile_cost import why_not_worth_it
+from nnlab.trainer.compiler import why_no_compiler
 from nnlab.trainer.engine import Eager, Engine, Native
 from nnlab.trainer.graphed import Graphed, why_not_graphed
+from nnlab.trainer.inductor import Inductor, why_not_compiled
 from nnlab.trainer.native_stream import NativeStream
 from nnlab.trainer.step import StepParts, why_only_by_torch
 from nnlab.trainer.stream_batches import StreamBatches
@@ -47,18 +51,20 @@ def choose_engine(
     num_steps: int,
     device: torch.device,
     num_threads: int,
+    say: Callable[[str], None],
 ) -> Choice:
     """The engine for a training.
 
     Args:
-        mode: ``off`` for torch's own operations; ``step`` for whole steps, in C on the CPU and as CUDA graphs on CUDA;
-            ``auto`` for what is faster.
+        mode: ``off`` for torch's own operations; ``step`` for whole steps, in C on the CPU (by torch.compile where
+            there is no C form) and as CUDA graphs on CUDA; ``auto`` for what is faster.
         parts: what a step needs.
         batches: the training rows.
         accumulate_steps: batches whose gradients make one update.
         num_steps: optimizer steps of the whole training.
         device: where it computes.
-        num_threads: CPU threads.
+        num_threads: CPU threads of steps in C.
+        say: is told if the engine has to change its way later.
 
     Raises:
         NotCompiledError: if ``step`` is asked for and cannot be had, with the reason.
@@ -85,9 +91,37 @@ def choose_engine(
             return Choice(NativeStream(parts, batches, accumulate_steps, num_threads), reason)
         assert isinstance(batches, TensorBatches)
         return Choice(Native(parts, batches, accumulate_steps, num_threads), reason)
+    return _choose_inductor(mode, Choice(eager, problem, note), parts, batches, accumulate_steps, num_steps, say)
+
+
+def _choose_inductor(
+    mode: Compile,
+    without: Choice,
+    parts: StepParts,
+    batches: Batches,
+    accumulate_steps: int,
+    num_steps: int,
+    say: Callable[[str], None],
+) -> Choice:
+    """The engine where there is no C form: ``without``, whose reason says why, or one of torch.compile's programs."""
+    no_c, note = without.reason, without.note
+    problem = why_not_compiled(parts, batches)
+    if problem is None and mode == "auto":
+        assert isinstance(batches, TensorBatches)
+        problem = why_not_worth_it(parts, batches.epoch(0), accumulate_steps, num_steps)
+    if problem is None and (problem := why_no_compiler()) is not None:
+        note = note or f"steps are done by torch's own operations, not by compiled ones: {problem}"
+    if problem is None:
+        assert isinstance(batches, TensorBatches)
+        engine = Inductor(parts, batches, accumulate_steps, say)
+        problem = engine.make()
+        if problem is None:
+            reason = "trainer.compile=step" if mode == "step" else f"{num_steps:,} steps save what torch.compile takes"
+            return Choice(engine, f"{reason}; by torch.compile, since {no_c}")
+    reason = no_c if problem == no_c else f"{no_c}; {problem}"
     if mode == "step":
-        raise _not_compiled(problem)
-    return Choice(eager, problem, note)
+        raise _not_compiled(reason)
+    return Choice(without.engine, reason, note)
 
 
 def _choose_on_cuda(mode: Compile, eager: Eager, parts: StepParts, batches: Batches, accumulate_steps: int) -> Choice:

@@ -95,8 +95,8 @@ class Trainer:
         grad_clip_norm: the largest allowed norm of the whole gradient; None for no clipping.
         precision: ``fp32``, ``fp64``, ``bf16`` (autocast) or ``fp16`` (autocast with loss scaling; CUDA only).
         compile: how steps are done: ``off`` by torch's own operations; ``step`` whole steps, many in a call: by the C
-            library on the CPU, as CUDA graphs on CUDA, refused where a part has no such form; ``auto`` by what is
-            faster.
+            library on the CPU, as CUDA graphs on CUDA; where a part has no C form, by a program of torch.compile's for
+            each step's gradient; refused where that is impossible too; ``auto`` by what is faster.
         threads: CPU threads; None chooses by a rule on shapes and cores.
         deterministic: whether torch must refuse operations that do not repeat exactly.
         checkpoint_every: how often to save: ``50`` (steps), ``30s`` or ``2ep``.
@@ -266,9 +266,11 @@ class Trainer:
             num_steps = self._plan(batches).num_steps
             rows_of_update = self.batch_size * self.accumulate_steps
             native_threads = self._own_threads or choose_native_threads(rows_of_update, _linear_shapes(self.model))
-            self.engine = choose_engine(
-                self.compile, self._parts, batches, self.accumulate_steps, num_steps, self.device, native_threads
-            )
+            with self.settings():  # a program of torch.compile's is for the settings that it is made under
+                self.engine = choose_engine(
+                    self.compile, self._parts, batches, self.accumulate_steps, num_steps, self.device, native_threads,
+                    self.sinks.note,
+                )  # fmt: skip
             if self.engine.engine.name == "native":
                 self.threads = native_threads
             if self.engine.note is not None:
