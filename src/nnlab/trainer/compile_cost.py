@@ -72,7 +72,8 @@ def why_not_worth_it(parts: StepParts, batches: Sequence[Batch], accumulate_step
     operations = Operations()
     try:
         with on_trial(parts), operations:
-            parts.gradient(parts.model, parts.objective, *batches[0], parts.precision, 1)
+            first = batches[0]
+            parts.gradient(parts.model, parts.objective, first.inputs, first.target, parts.precision, 1)
     except Exception as error:  # whatever a model of a user's raises: training raises it again, and says more
         return f"a step failed: {error}"
     if operations.convolves:

@@ -48,12 +48,18 @@ class CompiledGradient(Gradient):
         self._compiled = Compiled(_function(self._parts, self._clip_norm))
         for batch in batches:
             with self._compiled.making():
-                grads = self._compiled(*batch, self._share(1))[2]
-            read = [*batch, self._share(1), *self._parts.model.parameters(), *self._parts.model.buffers()]
+                grads = self._compiled(batch.inputs, batch.target, self._share(1))[2]
+            read = [
+                batch.inputs,
+                batch.target,
+                self._share(1),
+                *self._parts.model.parameters(),
+                *self._parts.model.buffers(),
+            ]
             self._copies = self._copies or _share_memory([grad for grad in grads if grad is not None], read)
         for batch in batches:
             try:
-                self._compiled(*batch, self._share(1))
+                self._compiled(batch.inputs, batch.target, self._share(1))
             except NotTracedError as error:
                 raise NotTracedError(f"each step would have to be compiled anew: {error}") from None
 

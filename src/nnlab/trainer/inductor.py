@@ -52,7 +52,7 @@ class Inductor(Engine):
         parts = self._parts
         try:
             with on_trial(parts):  # a loss may keep from its first call what a program then relies on
-                parts.gradient(parts.model, parts.objective, *views[0], parts.precision, 1)
+                parts.gradient(parts.model, parts.objective, views[0].inputs, views[0].target, parts.precision, 1)
             with on_trial(parts):
                 self._gradient.make(list(sizes.values()))
         except NotTracedError as error:
@@ -83,6 +83,8 @@ def why_not_compiled(parts: StepParts, batches: Batches) -> str | None:
         return "its rows stay on disk"
     if not isinstance(batches, TensorBatches):
         return "its rows come from a DataLoader, or are the same few in every epoch"
+    if batches.weight is not None:
+        return "its rows have weights"
     if isinstance(parts.optimizer, torch.optim.LBFGS):
         return "LBFGS goes another way after a difference in the last digit of a loss"
     if any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in parts.parameters):
