@@ -150,7 +150,7 @@ REFUSED = [
     ("binary", ["data=moons"], "the classes"),
     ("multiclass", ["device=gpu"], "device: expected auto, cpu, cuda or cuda:N, found 'gpu'"),
     ("multiclass", ["--split", "all"], "--split: expected train, valid or test, found 'all'"),
-    ("multiclass", ["--checkpoint", "first"], "--checkpoint: expected best or last, found 'first'"),
+    ("multiclass", ["--checkpoint", "first"], "--checkpoint: expected best, last or average, found 'first'"),
     ("multiclass", ["--spilt", "test"], "--spilt: there is no such flag; did you mean --split?"),
     ("multiclass", ["--split"], "--split: a value is missing after it: train, valid or test"),
     ("multiclass", ["--json=1"], "--json: takes no value"),

@@ -184,7 +184,7 @@ def test_rows_that_do_not_fit_are_refused_in_words(runs):
         run.predict(torch.zeros(2, 3))
     with pytest.raises(ValueError, match=r"expected floating-point numbers, found torch.int64; rows.float\(\)"):
         run.predict(torch.zeros(2, 4, dtype=torch.int64))
-    with pytest.raises(ValueError, match="checkpoint: expected best or last, found 'newest'"):
+    with pytest.raises(ValueError, match="checkpoint: expected best, last or average, found 'newest'"):
         load_run(runs / "multiclass", "newest")
 
 

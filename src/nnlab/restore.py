@@ -165,7 +165,7 @@ def load_run(
             that is not granted, or parameters that are not the model's.
     """
     if checkpoint not in WHICH:
-        raise ConfigError(f"checkpoint: expected {' or '.join(WHICH)}, found {checkpoint!r}")
+        raise ConfigError(f"checkpoint: expected {', '.join(WHICH[:-1])} or {WHICH[-1]}, found {checkpoint!r}")
     folder = Path(path)
     _check_is_run(folder)
     with held_to_manifest(folder, {RUN_FILE, PREPROCESSING_FILE}.__contains__) as unchecked:

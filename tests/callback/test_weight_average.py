@@ -141,7 +141,7 @@ def test_run_shows_saves_and_uses_the_average(home, capsys):
 
 @pytest.mark.parametrize("every", ["step", "evaluation"])
 def test_resumed_run_has_the_average_of_an_uninterrupted_one(every, home):
-    words = [f"callback.weight_average.every={every}", "callback.weight_average.kind=swa"]
+    words = [f"callback.weight_average.after={every}", "callback.weight_average.kind=swa"]
     train("whole", *words)
     train("halved", *words, "trainer.max_epochs=2")
     assert main(["resume", "halved", "trainer.max_epochs=4"]) == 0
@@ -151,7 +151,7 @@ def test_resumed_run_has_the_average_of_an_uninterrupted_one(every, home):
 
 
 def test_members_of_a_stack_have_the_average_that_they_would_have_alone(home):
-    words = ["callback.weight_average.every=evaluation", "trainer.precision=fp64", "trainer.compile=off"]
+    words = ["callback.weight_average.after=evaluation", "trainer.precision=fp64", "trainer.compile=off"]
     assert main(["train", "-m", *WORDS, *words, "seed=0,1,2", "hydra.sweep.dir=sweep"]) == 0
     engines = [json.loads(p.read_text())["choices"]["engine"] for p in Path("sweep").glob("*/run.json")]
     assert engines == ["stack"] * 3
@@ -183,7 +183,7 @@ WRONG = {
     "kind=polyak": "kind: expected ema or swa, found 'polyak'",
     "decay=1.5": "decay: expected a number from 0 to 1, found 1.5",
     "start=1": "start: expected a number from 0 to below 1, found 1",
-    "every=epoch": "every: expected step or evaluation, found 'epoch'",
+    "after=epoch": "after: expected step or evaluation, found 'epoch'",
 }
 
 

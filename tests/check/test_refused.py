@@ -51,7 +51,7 @@ REFUSED = {
     "model.activation=5": ["expected a word or a component {_target_: …}, found 5"],
     "model.activation={negative_slope:0.2}": ["expected a word or a component {_target_: …}"],
     "init.bias=null": ["expected a word or a number or a list"],
-    "loss.class_weight=1": ["expected a list of numbers or null, found 1"],
+    "loss.class_weight=1": ["expected a list of numbers or balanced or null, found 1"],
     "data=inline data.task=regresion": ["expected regression or binary or multiclass or null, found 'regresion'"],
     "data=inline data.inputs=abc": ["expected a list of numbers, found 'abc'"],
     "data=inline data.targets=[0,1,null,true]": ["found [0, 1, null, true]"],

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nnlab.callback.base import Callback, FitView
 
 Kind = Literal["ema", "swa"]
-Every = Literal["step", "evaluation"]
+After = Literal["step", "evaluation"]
 
 
 @final
@@ -32,17 +32,17 @@ class WeightAverage(Callback):
         kind: ``ema`` or ``swa``.
         decay: of ``ema``, from 0 to 1.
         start: the part of all steps before the first weights that count, from 0 to below 1.
-        every: how often weights are taken: after every ``step``, or at every ``evaluation``.
+        after: when weights are taken: after every ``step``, or after every ``evaluation``.
 
     Raises:
         ValueError: for a value outside its range.
     """
 
-    def __init__(self, kind: Kind, decay: float, start: float, every: Every) -> None:
+    def __init__(self, kind: Kind, decay: float, start: float, after: After) -> None:
         if kind not in get_args(Kind):
             raise ValueError(f"callback.weight_average.kind: expected ema or swa, found {kind!r}")
-        if every not in get_args(Every):
-            raise ValueError(f"callback.weight_average.every: expected step or evaluation, found {every!r}")
+        if after not in get_args(After):
+            raise ValueError(f"callback.weight_average.after: expected step or evaluation, found {after!r}")
         if not 0 <= decay <= 1:
             raise ValueError(f"callback.weight_average.decay: expected a number from 0 to 1, found {decay}")
         if not 0 <= start < 1:
@@ -50,21 +50,21 @@ class WeightAverage(Callback):
         self.kind = kind
         self.decay = decay
         self.start = start
-        self.every = every
+        self.after = after
         #: whether steps are done one by one
-        self.every_step = every == "step"  # type: ignore[misc]
+        self.every_step = after == "step"  # type: ignore[misc]
         #: the averaged state of the model, by name; empty before there is one
         self.average: dict[str, Tensor] = {}
         self.num_taken = 0
 
     def on_step_end(self, view: FitView, step: int, loss: Tensor) -> None:
         """Take the weights, if it is time to."""
-        if self.every == "step":
+        if self.after == "step":
             self._take(view, step)
 
     def on_evaluation(self, view: FitView, epoch: int, step: int, metrics: Mapping[str, float]) -> str | None:
         """Take the weights, if it is time to, and evaluate the average."""
-        if self.every == "evaluation":
+        if self.after == "evaluation":
             self._take(view, step)
         if not self.num_taken:
             return None
