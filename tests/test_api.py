@@ -399,6 +399,7 @@ def interrupting(pattern):
 
 
 def test_interrupt_gives_a_result_that_can_be_gone_on_with(capfd):
+    before = signal.getsignal(signal.SIGINT)  # which a shell may have set to ignore it
     thread = interrupting("mine/metrics.csv")
     result = nnlab.train(LONG, folder="mine", progress=False)
     thread.join()
@@ -411,7 +412,7 @@ def test_interrupt_gives_a_result_that_can_be_gone_on_with(capfd):
     again = nnlab.resume(extended.folder, [f"trainer.max_epochs={epochs}"], progress=False)
     assert (again.status, without_time(again.folder)) == ("completed", without_time(whole.folder))
     assert without_time(result.folder) == without_time(whole.folder)[: len(result.history)]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_second_interrupt_raises_where_the_process_is_somebody_elses():
