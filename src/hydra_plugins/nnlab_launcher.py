@@ -33,9 +33,10 @@ class VectorizedLauncher(Launcher):  # type: ignore[misc]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Look at the sweep as a whole."""
+        from nnlab.sweep.crew import Processes
         from nnlab.sweep.launching import Launching, launcher
 
-        self._launcher = launcher(hydra_context, task_function, config)
+        self._launcher = launcher(hydra_context, task_function, config, Processes(self.num_workers))
         #: whether members are composed, and so validated, before anything is written
         self.plans = isinstance(self._launcher, Launching)
 

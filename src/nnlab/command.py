@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -23,6 +23,9 @@ from nnlab.config import ConfigError, Library, config_folder
 from nnlab.folder import FolderError, claim_folder, make_folder, member_name
 from nnlab.lock import RunLock
 from nnlab.sweep.plan import Plan, plan_lines, relative
+
+if TYPE_CHECKING:
+    from nnlab.sweep.crew import Crew  # knows torch
 
 log = logging.getLogger("nnlab")
 
@@ -155,27 +158,28 @@ class Session:
         """Print a line as it is."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def show(self, plan: Plan, num_workers: int | None = None) -> None:
+    def show(self, plan: Plan, crew: "Crew") -> None:
         """Print what a sweep would train, and what would go where and why: ``sweep``, without doing it."""
         from nnlab.sweep.jobs import plan_jobs
+        from nnlab.sweep.run_plan import lines_of
 
-        jobs = plan_jobs(plan.members, self.command.plugins, {}, num_workers)
-        for line in [*plan_lines(plan), *jobs.lines]:
+        jobs = plan_jobs(plan.members, self.command.plugins, {}, crew.num_workers)
+        for line in [*plan_lines(plan), *lines_of(jobs, crew)]:
             self.say(line)
 
-    def sweep(self, plan: Plan, num_workers: int | None = None) -> None:
+    def sweep(self, plan: Plan, crew: "Crew") -> None:
         """Train the members of a plan that are not done: what the vectorized launcher calls.
 
         Args:
             plan: frozen.
-            num_workers: processes at a time; None to choose by a rule.
+            crew: who trains them.
 
         Raises:
             SystemExit: with the code of the signal that ended it.
         """
         from nnlab.sweep.run_plan import run_plan
 
-        outcome = run_plan(plan, self.console, self.command.plugins, num_workers=num_workers)
+        outcome = run_plan(plan, self.console, self.command.plugins, crew=crew)
         self.results = outcome.results
         self.exit_code = outcome.code
         if outcome.code > 1:

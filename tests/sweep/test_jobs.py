@@ -11,8 +11,10 @@ from nnlab.cli import main
 from nnlab.command import composed
 from nnlab.native import library
 from nnlab.native.library import compiler
+from nnlab.sweep.crew import Processes
 from nnlab.sweep.jobs import Job, plan_jobs
 from nnlab.sweep.plan import PlannedMember
+from nnlab.sweep.run_plan import lines_of
 from nnlab.sweep.widths import CUDA_BYTES, MOST_ON_CPU, Step, num_stacks
 from nnlab.trainer.compiler import why_no_compiler
 
@@ -214,7 +216,7 @@ def test_workers_get_equal_shares_of_what_is_worth_it(
     assert sorted(len(job.places) for job in jobs.jobs) == sizes
     assert sorted(place for job in jobs.jobs for place in job.places) == list(range(num_members))
     assert jobs.num_workers == num_workers
-    assert (f"on {num_workers} worker processes" in jobs.lines) == (num_workers > 1)
+    assert (f"on {num_workers} worker processes" in lines_of(jobs, Processes())) == (num_workers > 1)
 
 
 def step(num_rows, *sizes, bytes_each=4, is_on_cpu=True):

@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from nnlab.cli import main
+from nnlab.sweep.crew import Processes
 from nnlab.sweep.launching import launcher
 from sweep_files import QUICK, SWEEP, members, result_of, rows, run_of
 
@@ -144,4 +145,4 @@ def test_environment_for_the_jobs_is_set_for_all_members(work):
 
 def test_launcher_is_refused_to_other_programs_of_hydra():
     with pytest.raises(HydraException, match="trains the runs of `nnlab train -m`, and nothing else"):
-        launcher(None, print, None)
+        launcher(None, print, None, Processes())

@@ -21,6 +21,7 @@ from nnlab.command import OUTPUTS, quoted, remove_new, short_names
 from nnlab.config import ConfigError
 from nnlab.folder import make_folder
 from nnlab.report.conclusion import conclude
+from nnlab.sweep.crew import Crew
 from nnlab.sweep.plan import Plan, relative
 from nnlab.sweep.run_plan import Outcome, run_plan
 from nnlab.words import counted
@@ -183,9 +184,9 @@ class _Session:
     def say(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)
 
-    def show(self, plan: Plan, num_workers: int | None = None) -> None:
+    def show(self, plan: Plan, crew: Crew) -> None:
         raise AssertionError("nobody can ask for it")
 
-    def sweep(self, plan: Plan, num_workers: int | None = None) -> None:
+    def sweep(self, plan: Plan, crew: Crew) -> None:
         self.plan = plan
-        self.outcome = run_plan(plan, self._console, self._plugins, num_workers=num_workers)
+        self.outcome = run_plan(plan, self._console, self._plugins, crew=crew)

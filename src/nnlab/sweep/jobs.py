@@ -147,8 +147,6 @@ def plan_jobs(
         text = f"no figures of single members, as there are more than {MOST_WITH_FIGURES}: 'figures=[png]' draws them"
         jobs.lines.append(text)
     jobs.num_workers = min(workers, max(1, len(jobs.jobs)))
-    if jobs.num_workers > 1:
-        jobs.lines.append(f"on {jobs.num_workers} worker processes")
     notes = list(dict.fromkeys(note for probe in probes.values() for note in probe.notes))
     more = len(notes) - MOST_NOTES
     jobs.notes = [*notes[:MOST_NOTES], *([f"{more:,} more on the data, in the logs of the runs"] if more > 0 else [])]

@@ -17,6 +17,7 @@ from nnlab.config import ConfigError, config_folder, load_yaml
 from nnlab.folder import RUN_FILE, FolderError
 from nnlab.lock import RunLock
 from nnlab.sweep.composing import Composed, Composer
+from nnlab.sweep.crew import Crew
 from nnlab.sweep.hydra_files import HydraFiles
 from nnlab.sweep.plan import MOST_WITH_FIGURES, PLAN_FILE, Plan, PlannedMember, differences, read_plan, relative
 from nnlab.sweep.plan_check import is_plain_name
@@ -43,10 +44,10 @@ class Session(Protocol):
     def say(self, text: str) -> None:
         """Print a line."""
 
-    def show(self, plan: Plan, num_workers: int | None) -> None:
+    def show(self, plan: Plan, crew: Crew) -> None:
         """Print a plan, and do nothing."""
 
-    def sweep(self, plan: Plan, num_workers: int | None) -> None:
+    def sweep(self, plan: Plan, crew: Crew) -> None:
         """Train all members of a plan that are not done. The caller holds the sweep's lock."""
 
 
@@ -59,13 +60,15 @@ class Launching:
         session: the program.
         config: the sweep's own, with ``hydra``.
         folder: the sweep's.
+        crew: who trains the members.
     """
 
-    def __init__(self, context: HydraContext, session: Session, config: DictConfig, folder: Path) -> None:
+    def __init__(self, context: HydraContext, session: Session, config: DictConfig, folder: Path, crew: Crew) -> None:
         self.context = context
         self.session = session
         self.config = config
         self.folder = folder
+        self.crew = crew
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Freeze the plan of all members and have it trained, or go on with the one that is there.
@@ -85,7 +88,7 @@ class Launching:
         members = Composer(self.context.config_loader, self.config).compose(batch)
         plan = self._plan(members)
         if self.session.shows_plan:
-            self.session.show(plan, _num_workers(self.config))
+            self.session.show(plan, self.crew)
             return []
         self.folder.mkdir(parents=True, exist_ok=True)
         with RunLock(self.folder), env_override(self.config.hydra.job.env_set):
@@ -93,7 +96,7 @@ class Launching:
                 plan = _same(read_plan(self.folder), plan)
             else:
                 self._write(plan, members)
-            self.session.sweep(plan, _num_workers(self.config))
+            self.session.sweep(plan, self.crew)
         return [_returned(member) for member in plan.members]
 
     def _plan(self, members: Sequence[Composed]) -> Plan:
@@ -138,13 +141,14 @@ class Launching:
         plan.write()
 
 
-def launcher(context: HydraContext, task: Any, config: DictConfig) -> Launching | BasicLauncher:
+def launcher(context: HydraContext, task: Any, config: DictConfig, crew: Crew) -> Launching | BasicLauncher:
     """What launches the members of a sweep: all of them as one plan, or Hydra's basic launcher where that has to be.
 
     Args:
         context: Hydra's.
         task: the program that started Hydra.
         config: the sweep's own, with ``hydra``.
+        crew: who trains the members.
 
     Raises:
         HydraException: if the program is not nnlab.
@@ -157,7 +161,7 @@ def launcher(context: HydraContext, task: Any, config: DictConfig) -> Launching 
     if why is None:
         if not task.shows_plan:
             _check_folder(folder, str(config.hydra.runtime.choices["hydra/sweeper"]))
-        return Launching(context, task, config, folder)
+        return Launching(context, task, config, folder, crew)
     if task.shows_plan:
         raise ConfigError(f"--plan: there is none to show: {why}, so members run one after another")
     if task.is_guest:  # for each member, Hydra would configure logging and change what belongs to the whole process
@@ -201,13 +205,6 @@ def _check_folder(folder: Path, sweeper: str) -> None:
             f"{folder} already holds a sweep, and no {PLAN_FILE} says what is missing of it; another hydra.sweep.dir "
             "starts a new one"
         )
-
-
-def _num_workers(config: DictConfig) -> int | None:
-    number = config.hydra.launcher.get("num_workers")
-    if number is not None and number < 1:
-        raise ConfigError(f"hydra.launcher.num_workers: expected at least 1, or null for a rule, found {number}")
-    return None if number is None else int(number)
 
 
 def _same(old: Plan, new: Plan) -> Plan:

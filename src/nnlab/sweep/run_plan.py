@@ -13,13 +13,13 @@ from nnlab.experiment import Result
 from nnlab.folder import RESULT_FILE, RUN_FILE, FolderError, read_json
 from nnlab.resume import ENDED
 from nnlab.run_record import read_record
+from nnlab.sweep.crew import Crew, Processes
 from nnlab.sweep.jobs import Jobs, plan_jobs
 from nnlab.sweep.member_log import member_logs
 from nnlab.sweep.plan import Plan, PlannedMember
 from nnlab.sweep.progress import SweepProgress
 from nnlab.sweep.stack_store import FOLDER as STACKS
 from nnlab.sweep.work import Todo, lost, work
-from nnlab.sweep.workers import run_jobs
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
 
 
@@ -42,7 +42,7 @@ def run_plan(
     console: Console,
     plugins: Sequence[str],
     check: Callable[[Mapping[str, Any]], None] | None = None,
-    num_workers: int | None = None,
+    crew: Crew | None = None,
 ) -> Outcome:
     """Bring the members of a plan to their ends. What happens to one changes nothing of another.
 
@@ -51,12 +51,12 @@ def run_plan(
         console: where to.
         plugins: packages that are granted; what the plan itself names counts for nothing.
         check: raises ConfigError for a config that may not be begun; None where the command itself has made the plan.
-        num_workers: processes at a time; None to choose by a rule.
+        crew: who trains them; None for processes of this machine.
 
     Returns:
         What they came to. A signal ends what is under way, and nothing begins after it.
     """
-    outcome = Outcome()
+    outcome, crew = Outcome(), crew or Processes()
     results = {member.number: result for member in plan.members if (result := _ended(member)) is not None}
     if results:
         _say(console, f"{len(results):,} of {len(plan.members):,} members are done already")
@@ -65,11 +65,11 @@ def run_plan(
         if members:
             done = [member for member in plan.members if member.number in results]
             stacked = [done[place] for place, width in _widths(done).items() if width > 1]
-            jobs = plan_jobs(members, plugins, _widths(members), num_workers, check, stacked)
-            for line in [*(f"note: {note}" for note in jobs.notes), *jobs.lines]:
+            jobs = plan_jobs(members, plugins, _widths(members), crew.num_workers, check, stacked)
+            for line in [*(f"note: {note}" for note in jobs.notes), *lines_of(jobs, crew)]:
                 _say(console, line)
             todo = Todo(plan.folder, members, tuple(plugins), check, time.strftime("%Y-%m-%d_%H-%M-%S"))
-            results |= _done(todo, jobs, console, len(plan.members))
+            results |= _done(todo, jobs, crew, console, len(plan.members))
         outcome.results = [results[number] for number in sorted(results)]
         failed = any(result.status == "failed" for result in outcome.results)
         outcome.code = int(failed) if interrupt.received is None else ENDINGS[interrupt.received][1]
@@ -78,7 +78,18 @@ def run_plan(
     return outcome
 
 
-def _done(todo: Todo, jobs: Jobs, console: Console, num_members: int) -> dict[int, Result]:
+def lines_of(jobs: Jobs, crew: Crew) -> list[str]:
+    """What goes where and why, and who does it.
+
+    Args:
+        jobs: planned for the crew.
+        crew: who does them.
+    """
+    line = crew.line(jobs.num_workers)
+    return [*jobs.lines, *([line] if line is not None else [])]
+
+
+def _done(todo: Todo, jobs: Jobs, crew: Crew, console: Console, num_members: int) -> dict[int, Result]:
     """Do the jobs; the results of their members by number."""
     results: dict[int, Result] = {}
     by_number = {member.number: member for member in todo.members}
@@ -104,7 +115,7 @@ def _done(todo: Todo, jobs: Jobs, console: Console, num_members: int) -> dict[in
                 grows = metric.partition("/")[2] in result.content["greater_is_better"]
                 progress.ended(name, result.status, metric, best.get("value"), grows)
 
-        failures = run_jobs(jobs.jobs, jobs.num_workers, partial(work, todo), on_message)
+        failures = crew.run(jobs.jobs, jobs.num_workers, partial(work, todo), on_message)
     with member_logs(partial(_say, console)) as logs:
         for index, text in failures.items():
             for member in (todo.members[place] for place in jobs.jobs[index].places):
