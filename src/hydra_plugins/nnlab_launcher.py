@@ -28,7 +28,7 @@ class VectorizedLauncher(Launcher):  # type: ignore[misc]
 
     def __init__(self, num_workers: int | None = None) -> None:
         self.num_workers = num_workers
-        self.plans = False
+        self.planning: Any = None
         self._launcher: Any = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -37,8 +37,8 @@ class VectorizedLauncher(Launcher):  # type: ignore[misc]
         from nnlab.sweep.launching import Launching, launcher
 
         self._launcher = launcher(hydra_context, task_function, config, Processes(self.num_workers))
-        #: whether members are composed, and so validated, before anything is written
-        self.plans = isinstance(self._launcher, Launching)
+        #: what composes members, and so validates them, before anything is written; None for Hydra's own launcher
+        self.planning = self._launcher if isinstance(self._launcher, Launching) else None
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train the members."""

@@ -24,7 +24,7 @@ class GridSweeper(BasicSweeper):  # type: ignore[misc]
 
     def sweep(self, arguments: list[str]) -> Any:
         """Launch every combination of the values that are given as lists."""
-        if not getattr(self.launcher, "plans", False):
+        if getattr(self.launcher, "planning", None) is None:
             return super().sweep(arguments)
         # The launcher composes all members before anything is written, multirun.yaml too.
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)

@@ -144,6 +144,7 @@ class Session:
         self.command = command
         self.new_folder = new_folder
         self.name = command.name
+        self.plugins = command.plugins
         words = [*arguments.as_typed(), *arguments.overrides] if arguments is not None else command.overrides
         self.typed = shlex.join(["nnlab", "train", *words])
         self.shows_plan = arguments is not None and "--plan" in arguments.flags
@@ -153,6 +154,7 @@ class Session:
         self.results: list[Any] = []
         self.problems: tuple[str, ...] = ()
         self.exit_code = 0
+        self._said: set[str] = set()
 
     def say(self, text: str) -> None:
         """Print a line as it is."""
@@ -167,23 +169,33 @@ class Session:
         for line in [*plan_lines(plan), *lines_of(jobs, crew)]:
             self.say(line)
 
-    def sweep(self, plan: Plan, crew: "Crew") -> None:
+    def sweep(self, plan: Plan, crew: "Crew") -> Sequence[Any]:
         """Train the members of a plan that are not done: what the vectorized launcher calls.
 
         Args:
             plan: frozen.
             crew: who trains them.
 
+        Returns:
+            What those came to that have begun.
+
         Raises:
             SystemExit: with the code of the signal that ended it.
         """
         from nnlab.sweep.run_plan import run_plan
 
-        outcome = run_plan(plan, self.console, self.command.plugins, crew=crew)
+        outcome = run_plan(plan, self.console, self.command.plugins, crew=crew, said=self._said)
         self.results = outcome.results
-        self.exit_code = outcome.code
+        self.exit_code = max(self.exit_code, outcome.code)
         if outcome.code > 1:
             raise SystemExit(outcome.code)
+        return outcome.results
+
+    def took(self, results: Sequence[Any]) -> None:
+        """See ``nnlab.sweep.launching.Session``."""
+        self.results = list(results)
+        if any(result.status in FAILED for result in results):
+            self.exit_code = max(self.exit_code, 1)
 
     def __call__(self, config: DictConfig) -> None:
         """Train one member, from config to result: what Hydra calls for each job.

@@ -19,6 +19,7 @@ from nnlab.callback.live_line import ProgressConsole
 from nnlab.check import Command
 from nnlab.command import OUTPUTS, quoted, remove_new, short_names
 from nnlab.config import ConfigError
+from nnlab.experiment import Result as RunResult
 from nnlab.folder import make_folder
 from nnlab.report.conclusion import conclude
 from nnlab.sweep.crew import Crew
@@ -175,7 +176,7 @@ class _Session:
         self.is_guest = True
         self.plan: Plan | None = None
         self.outcome = Outcome()
-        self._plugins = command.plugins
+        self.plugins = command.plugins
         self._console = ProgressConsole(quiet=not progress)
 
     def __call__(self, config: DictConfig) -> None:
@@ -187,6 +188,10 @@ class _Session:
     def show(self, plan: Plan, crew: Crew) -> None:
         raise AssertionError("nobody can ask for it")
 
-    def sweep(self, plan: Plan, crew: Crew) -> None:
+    def sweep(self, plan: Plan, crew: Crew) -> Sequence[RunResult]:
         self.plan = plan
-        self.outcome = run_plan(plan, self._console, self._plugins, crew=crew)
+        self.outcome = run_plan(plan, self._console, self.plugins, crew=crew)
+        return self.outcome.results
+
+    def took(self, results: Sequence[RunResult]) -> None:
+        self.outcome.results = list(results)

@@ -13,6 +13,9 @@ from nnlab.check.root import composed_root_problems, refuse_files
 from nnlab.check.values import Values
 from nnlab.config import ConfigError, Library, choices_of
 
+#: sweepers that choose values themselves
+SEARCHES = ("optuna",)
+
 _HYDRAS_REFUSED = {
     "hydra.mode": "a sweep is asked for with -m",
     "hydra.searchpath": "configs of your own are found with --config-dir DIR",
@@ -175,8 +178,8 @@ def _sweep_problem(command: Command, one: Typed, multirun: bool) -> str | None:
         return NEEDS_MULTIRUN
     if one.key == "plugins":
         return "packages are granted to the whole sweep; give one list"
-    if one.is_interval and not any("hydra/sweeper" in text for text in command.overrides):
-        return "an interval is for a search; a grid takes values, as in 0.1,0.01 or range(1,5)"
+    if one.is_interval and command.values.get("hydra/sweeper") not in SEARCHES:
+        return "an interval is for a search (hydra/sweeper=optuna); a grid takes values, as in 0.1,0.01 or range(1,5)"
     return None
 
 

@@ -57,13 +57,13 @@ class Typed:
 
     @property
     def value(self) -> Any:
-        """The value as plain data, of a sweep the first; None for a removal, a glob and an interval."""
+        """The value as plain data, of a sweep the first; None for a removal and a glob."""
         if self.is_sweep:
             return next(iter(self.values()), None)
         return None if self.is_delete else self.parsed.value()
 
     def texts(self, known: Sequence[str] = ()) -> list[str]:
-        """The value as typed, or each one of a sweep; none of an interval.
+        """The value as typed, or each one of a sweep; the two ends of an interval.
 
         Args:
             known: what a glob such as ``glob(ada*)`` chooses from.
@@ -72,7 +72,9 @@ class Typed:
             return [self.text.partition("=")[2]]
         if isinstance(self.parsed._value, Glob):
             return list(self.parsed._value.filter(list(known)))
-        return [] if self.is_interval else [str(text) for text in self.parsed.sweep_string_iterator()]
+        if self.is_interval:
+            return [str(self.parsed._value.start), str(self.parsed._value.end)]
+        return [str(text) for text in self.parsed.sweep_string_iterator()]
 
     def values(self, known: Sequence[str] = ()) -> list[Any]:
         """The same as plain data."""
@@ -89,7 +91,7 @@ class Typed:
         """The override itself, or an override for each value of a sweep."""
         if not self.is_sweep:
             return [self.text]
-        texts = [str(self.parsed._value.start)] if self.is_interval else self.texts(known)
+        texts = self.texts(known)[:1] if self.is_interval else self.texts(known)
         return [f"{self.parsed.get_key_element()}={text}" for text in texts]
 
 

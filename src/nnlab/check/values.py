@@ -51,7 +51,9 @@ class Values:
         if not self.base.config.get(group):
             return self._nothing_chosen(one.key)
         path = one.key.split(".")
-        for value in one.values() or [None]:
+        if one.is_sweep and not one.values():
+            return "there is no value in it"
+        for value in one.values():
             problem = self._node_problem(one, path, value)
             if problem:
                 return problem
@@ -103,12 +105,16 @@ class Values:
             parent, node = node, node[part]
         if one.is_delete:
             return f"{one.key} cannot be removed; set a value"
-        if one.is_interval or _is_interpolation(value):
+        if _is_interpolation(value):
             return None
         if isinstance(value, dict) and isinstance(node, Mapping):
             problems = (self._node_problem(one, [*path, str(name)], item) for name, item in value.items())
             return next(filter(None, problems), None)
-        return type_problem(value, node, lambda: self._annotation(parent, path))
+        problem = type_problem(value, node, lambda: self._annotation(parent, path))
+        if problem and one.is_interval and isinstance(value, float):
+            low, high = one.texts()
+            return f"{problem}; int(interval({low},{high})) has whole numbers"
+        return problem
 
     def _unknown_key(self, path: Sequence[str], node: Mapping[str, Any]) -> str:
         known = [str(name) for name in node if name != "_target_"]

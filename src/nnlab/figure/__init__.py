@@ -16,6 +16,7 @@ from nnlab.figure.performance_profile import performance_profile
 from nnlab.figure.png import png
 from nnlab.figure.predicted_vs_true import predicted_vs_true
 from nnlab.figure.random_networks import random_networks
+from nnlab.figure.search import search_history, search_importances, search_slices
 from nnlab.figure.sensitivity import SettingCurve, sensitivity
 from nnlab.figure.strip import StripRow, strip
 from nnlab.figure.svg import svg
@@ -49,6 +50,9 @@ __all__ = [
     "png",
     "predicted_vs_true",
     "random_networks",
+    "search_history",
+    "search_importances",
+    "search_slices",
     "sensitivity",
     "strip",
     "svg",

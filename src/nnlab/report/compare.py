@@ -135,7 +135,10 @@ def run(words: Words, typed: Sequence[str]) -> tuple[str, tuple[str, ...], int]:
     lines = [layout(found.comparison, words.form)]
     notes = list(found.problems)
     if words.html is not None or words.figures is not None:
-        written = write(found, words.html, words.figures, f"nnlab {shlex.join(typed)}")
+        from nnlab.report import search  # draws
+
+        about = search.about(search.search_of(words.folders))
+        written = write(found, words.html, words.figures, f"nnlab {shlex.join(typed)}", *about)
         notes += written.problems
         if words.form == "table":
             lines.append("\n".join(f"  {what:<10} {path}" for what, path in written.paths.items()))

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from nnlab.durable import write_atomic
 from nnlab.folder import FolderError
+from nnlab.report import search
 from nnlab.report.compare import Compared, find, write
 from nnlab.report.comparison import Asked
 from nnlab.report.layouts import layout
+from nnlab.report.search_record import SearchRecord
 
 log = logging.getLogger("nnlab")
 
@@ -29,23 +31,28 @@ def conclude(folder: Path) -> str:
     quoted = shlex.quote(str(folder))
     try:
         found = find([folder], Asked())
+        record = search.search_of([folder])
     except FolderError as error:
         return f"no comparison: {error}"
-    lines = [layout(found.comparison, "table"), *(f"note: {problem}" for problem in found.problems)]
+    lines = [layout(found.comparison, "table")] if record is None else [search.table(record), ""]
+    lines += search.sentences(record) if record is not None else []
+    lines += [f"note: {problem}" for problem in found.problems]
     try:
-        lines += ["", *_written(folder, found)]
+        lines += ["", *_written(folder, found, record)]
     except Exception as error:  # whatever a figure stumbles over, the runs are there
         lines.append(f"note: the comparison's page could not be written ({type(error).__name__}: {error})")
         log.info("the comparison's page could not be written", exc_info=True)
     return "\n".join([*lines, f"  more       nnlab compare {quoted} --help", f"  look       nnlab dashboard {quoted}"])
 
 
-def _written(folder: Path, found: Compared) -> list[str]:
+def _written(folder: Path, found: Compared, record: SearchRecord | None) -> list[str]:
     write_atomic(folder / TABLE_FILE, f"{layout(found.comparison, 'csv')}\n".encode())
     command = f"nnlab compare {shlex.quote(str(folder))} --html {shlex.quote(str(folder / PAGE_FILE))}"
-    written = write(found, folder / PAGE_FILE, folder / FIGURES, command)
+    written = write(found, folder / PAGE_FILE, folder / FIGURES, command, *search.about(record))
     paths = [f"  {what:<10} {shlex.quote(str(path))}" for what, path in written.paths.items()]
-    aggregates = _aggregated(folder, found)
+    # Trials of one run each are groups of one.
+    has_groups = record is None or record.head.num_seeds > 1
+    aggregates = _aggregated(folder, found) if has_groups else None
     paths += [f"  {'groups':<10} nnlab dashboard {shlex.quote(str(aggregates))}"] if aggregates is not None else []
     return [*(f"note: {problem}" for problem in written.problems), *paths]
 

@@ -79,26 +79,28 @@ class Composer:
         self._parsed: dict[str, Override] = {}
         self._is_group: dict[str, bool] = {}
 
-    def compose(self, batch: Sequence[Sequence[str]]) -> list[Composed]:
+    def compose(self, batch: Sequence[Sequence[str]], first: int = 0) -> list[Composed]:
         """Compose all members.
 
         Args:
             batch: the overrides of each.
+            first: the number of the first of them.
 
         Returns:
-            The members in this order, numbered from 0.
+            The members in this order, numbered from ``first``.
 
         Raises:
             ConfigError: for the first member that cannot be composed or resolved.
         """
         members: dict[int, Composed] = {}
-        for numbers, keys in self._groups(batch):
-            first, *others = numbers
-            template = _Template(self, first, batch[first], keys)
-            members[first] = template.member
-            for number in others:
-                members[number] = template.with_values(number, batch[number]) or self.slowly(number, batch[number])[0]
-        return [members[number] for number in sorted(members)]
+        for places, keys in self._groups(batch):
+            one, *others = places
+            template = _Template(self, first + one, batch[one], keys)
+            members[one] = template.member
+            for place in others:
+                number, overrides = first + place, batch[place]
+                members[place] = template.with_values(number, overrides) or self.slowly(number, overrides)[0]
+        return [members[place] for place in sorted(members)]
 
     def one_of_each(self, batch: Sequence[Sequence[str]]) -> list[Sequence[str]]:
         """The overrides of one member for each choice of groups: what has to be composed to validate all of them."""

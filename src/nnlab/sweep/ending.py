@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from nnlab.console import Terminal, print_members
 from nnlab.experiment import Result
 from nnlab.report.conclusion import conclude
+from nnlab.report.search_record import SEARCH_FILE
 
 
 def print_ending(console: Terminal, results: Sequence[Result]) -> None:
@@ -14,6 +15,8 @@ def print_ending(console: Terminal, results: Sequence[Result]) -> None:
         console: where to.
         results: in the order of the members' numbers; at least one.
     """
-    print_members(console, results)
-    text = conclude(results[0].folder.parent)
+    folder = results[0].folder.parent
+    if not (folder / SEARCH_FILE).exists():  # whose table has the best of many
+        print_members(console, results)
+    text = conclude(folder)
     console.print(f"\n{text}", highlight=False, markup=False, soft_wrap=True)

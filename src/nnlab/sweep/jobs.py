@@ -9,20 +9,13 @@ from itertools import pairwise
 from typing import Any, final
 
 import torch
-from torch import nn
 
-from nnlab.build import build
 from nnlab.data.folds import num_held_out
 from nnlab.device import own_cores
 from nnlab.rows import Rows
 from nnlab.sweep.plan import MOST_WITH_FIGURES, PlannedMember
-from nnlab.sweep.widths import Step, num_stacks
-from nnlab.trainer.batches import TensorBatches
-from nnlab.trainer.fitting import Fitting
-from nnlab.trainer.interrupt import Interrupt
-from nnlab.trainer.stacked_model import StackedModel
-from nnlab.trainer.stream_batches import StreamBatches
-from nnlab.trainer.together import why_alone
+from nnlab.sweep.probe import Probe, build_probe, fitting_key
+from nnlab.sweep.widths import num_stacks
 from nnlab.words import counted
 
 #: seconds of work below which no process is started for it
@@ -33,25 +26,6 @@ FINISHING_S = (0.05, 0.8)
 MOST_NOTES = 8
 #: of what tells members apart, in a line on where they go
 MOST_CHARACTERS = 60
-#: keys that may differ inside a stack; what is behind them is each member's own
-FREE = (
-    "seed",
-    "data.seed",
-    "data.fold",
-    "name",
-    "figures",
-    "optim",
-    "schedule",
-    "init",
-    "callback",
-    "logger",
-    "trainer.max_epochs",
-    "trainer.max_steps",
-    "trainer.eval_every",
-    "trainer.grad_clip_norm",
-    "trainer.on_divergence",
-    "trainer.monitor",
-)
 
 
 @final
@@ -86,20 +60,6 @@ class Jobs:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """What building one of several like members tells."""
-
-    reason: str | None
-    width: int = 1
-    steps: int = 0
-    lone_us: float = 0.0
-    num_dealt: int = 0  # rows that are dealt onto folds
-    compiled: Step | None = None  # its size, where its steps are compiled if it is trained alone
-    steps_per_epoch: int = 1
-    notes: tuple[str, ...] = ()  # on its data
-
-
 def plan_jobs(
     members: Sequence[PlannedMember],
     plugins: Sequence[str],
@@ -121,7 +81,7 @@ def plan_jobs(
     Returns:
         The jobs. Each member is in one.
     """
-    shared, probes = Rows(), dict[str, _Probe]()
+    shared, probes = Rows(), dict[str, Probe]()
     own = [_probe(member, plugins, shared, probes, check) for member in members]
     work_us = sum(
         probe.steps * probe.lone_us + 1e6 * FINISHING_S[bool(member.config.get("figures"))]
@@ -185,14 +145,14 @@ class _Sorted:
 
 def _sorted(
     members: Sequence[PlannedMember],
-    probes: Sequence[_Probe],
+    probes: Sequence[Probe],
     begun: Mapping[int, int],
     done: Sequence[PlannedMember],
 ) -> _Sorted:
     """Which members fit together, and which go alone."""
     found, num_dealt = _Sorted(), dict[str, int]()
     for place, (member, probe) in enumerate(zip(members, probes, strict=True)):
-        key = _fitting_key(member.config)
+        key = fitting_key(member.config)
         num_dealt[key] = probe.num_dealt
         held_out = _held_out(member.config, probe.num_dealt)
         found.held_out.setdefault(key, set()).add(held_out)
@@ -208,7 +168,7 @@ def _sorted(
             # One that was begun in a stack stays in one, be it of itself alone.
             group.width = min(group.width, max(2, probe.width))
             group.has_begun |= place in begun
-    keys = [(member, _fitting_key(member.config)) for member in done]
+    keys = [(member, fitting_key(member.config)) for member in done]
     of_done = {f"{key} {_held_out(member.config, num_dealt.get(key, 0))}" for member, key in keys}
     for key, group in list(found.groups.items()):
         group.has_begun |= key in of_done
@@ -222,7 +182,7 @@ def _sorted(
 _COMPILED = "one by one, by compiled steps, they are done sooner than in a stack"
 
 
-def _gain_compiled(probe: _Probe, num_members: float) -> bool:
+def _gain_compiled(probe: Probe, num_members: float) -> bool:
     return probe.compiled is not None and probe.compiled.gains_compiled(int(num_members), probe.steps_per_epoch)
 
 
@@ -247,85 +207,24 @@ def _probe(
     member: PlannedMember,
     plugins: Sequence[str],
     shared: Rows,
-    probes: dict[str, _Probe],
+    probes: dict[str, Probe],
     check: Callable[[Mapping[str, Any]], None] | None,
-) -> _Probe:
+) -> Probe:
     """What is known of a member, once for all that are like it."""
     config = member.config
     kind = [config["optim"].get("_target_"), sorted(config["callback"]), config["trainer"].get("max_epochs")]
-    key = _fitting_key(config) + json.dumps([*kind, config["trainer"].get("max_steps")], default=str)
+    key = fitting_key(config) + json.dumps([*kind, config["trainer"].get("max_steps")], default=str)
     if key not in probes:
         try:
             own = {**copy.deepcopy(dict(config)), "plugins": list(plugins)}
             if check is not None:
                 check(own)
-            probes[key] = _build_probe(own, member, shared)
+            probes[key] = build_probe(own, member, shared)
         except Exception as error:  # whatever it is, it is said when it is the member's turn
-            probes[key] = _Probe(
+            probes[key] = Probe(
                 f"it cannot be built ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
             )
     return probes[key]
-
-
-def _build_probe(config: Mapping[str, Any], member: PlannedMember, shared: Rows) -> _Probe:
-    built = build(config, member.options, None, member.name, shared)
-    splits = shared.splits(built.dataset, built.preprocessing, built.readout)
-    trainer = built.trainer
-    fitting = trainer.begin(splits["train"], splits.get("valid"), Interrupt())
-    reason = why_alone(fitting)
-    linear = [module for module in trainer.model.modules() if isinstance(module, nn.Linear)]
-    parameters = list(trainer.model.parameters())
-    num_rows = min(trainer.batch_size, len(built.dataset.train)) * trainer.accumulate_steps
-    step = Step(
-        num_rows,
-        [(layer.in_features, layer.out_features) for layer in linear],
-        sum(parameter.numel() for parameter in parameters),
-        parameters[0].element_size() if parameters else 4,
-        trainer.device.type == "cpu",
-    )
-    reason = reason or _why_not_together(fitting)
-    num_dealt = sum(len(rows) for name, rows in built.dataset.splits.items() if name != "test")
-    engine = trainer.engine.engine.name if trainer.engine is not None else ""
-    is_compiled = engine == "native"
-    if engine in ("native", "inductor") and trainer.compile == "step":
-        reason = "trainer.compile=step: stacks are computed by torch's own operations"
-    lone_us = step.compiled_us if is_compiled else step.lone_us
-    compiled = step if is_compiled else None
-    plan = fitting.plan
-    width = 1 if reason else step.width
-    notes = built.dataset.notes
-    return _Probe(reason, width, plan.num_steps, lone_us, num_dealt, compiled, plan.steps_per_epoch, notes)
-
-
-def _why_not_together(fitting: Fitting) -> str | None:
-    """Why two of such models cannot be computed as one, found by trying."""
-    parts, batches = fitting.parts, fitting.batches
-    assert isinstance(batches, TensorBatches | StreamBatches)
-    rows, target = batches.first_rows
-    try:
-        stack = StackedModel([copy.deepcopy(parts.model) for _ in range(2)], parts.objective)
-        stack.check(rows)
-        stack.start_step()
-        stack.add_gradient(rows.expand(2, *rows.shape), target.expand(2, *target.shape), parts.precision, 1)
-        stack.predict(rows.expand(2, *rows.shape))
-    except (ValueError, RuntimeError) as error:
-        return f"{type(parts.model).__name__}: {str(error).splitlines()[0]}"
-    return None
-
-
-def _fitting_key(config: Mapping[str, Any]) -> str:
-    """What must agree for members to share a stack, as far as a config tells."""
-    kept = {group: dict(node) if isinstance(node, Mapping) else node for group, node in config.items()}
-    for key in FREE:
-        group, _, name = key.partition(".")
-        if name:
-            kept.get(group, {}).pop(name, None)
-        else:
-            kept.pop(group, None)
-    model = kept.get("model")
-    if isinstance(model, dict) and isinstance(model.get("dropout"), int | float):
-        model["dropout"] = model["dropout"] > 0  # each member may have its own probability
-    return json.dumps(kept, sort_keys=True, default=str)
 
 
 def _held_out(config: Mapping[str, Any], num_rows: int) -> int:

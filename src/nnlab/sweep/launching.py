@@ -1,7 +1,8 @@
 """The vectorized launcher: from the members' overrides to a frozen plan, and on to what trains it."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
@@ -14,8 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from nnlab.check.composition import chosen
 from nnlab.config import ConfigError, config_folder, load_yaml
+from nnlab.experiment import Result
 from nnlab.folder import RUN_FILE, FolderError
 from nnlab.lock import RunLock
+from nnlab.report.search_record import SEARCH_FILE
 from nnlab.sweep.composing import Composed, Composer
 from nnlab.sweep.crew import Crew
 from nnlab.sweep.hydra_files import HydraFiles
@@ -25,6 +28,8 @@ from nnlab.sweep.plan_check import is_plain_name
 SWEEP_FILE = "multirun.yaml"
 #: sweepers that hand over all members at once
 _WHOLE = ("grid", "basic")
+#: those that freeze the plan batch by batch, and go on with one
+_SEARCHES = ("optuna",)
 #: differences of two plans that are shown
 _MOST_SHOWN = 8
 
@@ -35,6 +40,7 @@ class Session(Protocol):
 
     name: str
     typed: str
+    plugins: Sequence[str]
     shows_plan: bool
     is_guest: bool
 
@@ -47,8 +53,14 @@ class Session(Protocol):
     def show(self, plan: Plan, crew: Crew) -> None:
         """Print a plan, and do nothing."""
 
-    def sweep(self, plan: Plan, crew: Crew) -> None:
-        """Train all members of a plan that are not done. The caller holds the sweep's lock."""
+    def sweep(self, plan: Plan, crew: Crew) -> Sequence[Result]:
+        """Train all members of a plan that are not done; what those came to that have begun.
+
+        The caller holds the sweep's lock.
+        """
+
+    def took(self, results: Sequence[Result]) -> None:
+        """What all members of a sweep came to that was trained in several goes, or by earlier processes."""
 
 
 @final
@@ -69,6 +81,7 @@ class Launching:
         self.config = config
         self.folder = folder
         self.crew = crew
+        self._composer = Composer(context.config_loader, config)
 
     def launch(self, batch: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Freeze the plan of all members and have it trained, or go on with the one that is there.
@@ -85,13 +98,12 @@ class Launching:
             FolderError: if another plan is there, or another process works on the sweep.
         """
         assert first == 0
-        members = Composer(self.context.config_loader, self.config).compose(batch)
-        plan = self._plan(members)
+        members = self._composer.compose(batch)
+        plan = self._plan(members, len(members) <= MOST_WITH_FIGURES)
         if self.session.shows_plan:
             self.session.show(plan, self.crew)
             return []
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with RunLock(self.folder), env_override(self.config.hydra.job.env_set):
+        with self.held():
             if (self.folder / PLAN_FILE).exists():
                 plan = _same(read_plan(self.folder), plan)
             else:
@@ -99,7 +111,67 @@ class Launching:
             self.session.sweep(plan, self.crew)
         return [_returned(member) for member in plan.members]
 
-    def _plan(self, members: Sequence[Composed]) -> Plan:
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While it lasts, no other process works on the sweep.
+
+        Raises:
+            FolderError: if another one does.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with RunLock(self.folder), env_override(self.config.hydra.job.env_set):
+            yield
+
+    def planned(self, batch: Sequence[Sequence[str]]) -> tuple[PlannedMember, ...]:
+        """Members as they would be; nothing is written.
+
+        Args:
+            batch: the overrides of each.
+
+        Raises:
+            ConfigError: for members that cannot be composed.
+        """
+        return self._plan(self._composer.compose(batch), has_figures=False).members
+
+    def compare(self, batch: Sequence[Sequence[str]]) -> None:
+        """Refuse what the plan has otherwise, from its first member on.
+
+        Args:
+            batch: the overrides of each.
+
+        Raises:
+            FolderError: in that case.
+        """
+        new = Plan(self.folder, "", self.planned(batch))
+        _same(Plan(self.folder, "", read_plan(self.folder).members[: len(batch)]), new)
+
+    def train(self, batch: Sequence[Sequence[str]], first: int) -> Sequence[Result]:
+        """Add members to the plan, if they are not in it, and train those that are not done. The lock is held.
+
+        They draw no figures of their own, unless that is among the overrides.
+
+        Args:
+            batch: the overrides of each.
+            first: the number of the first one.
+
+        Returns:
+            What those came to that have begun: all, unless a signal ended it.
+
+        Raises:
+            ConfigError: for members that cannot be composed, or that have no folder of their own.
+            FolderError: if the plan has other members under these numbers.
+        """
+        members = self._composer.compose(batch, first)
+        new = self._plan(members, has_figures=False)
+        old = read_plan(self.folder).members if (self.folder / PLAN_FILE).exists() else ()
+        known = Plan(self.folder, new.command, old[first : first + len(members)])
+        if known.members:
+            new = _same(known, new)
+        else:
+            self._write(new, members, Plan(self.folder, new.command, (*old, *new.members)))
+        return self.session.sweep(new, self.crew)
+
+    def _plan(self, members: Sequence[Composed], has_figures: bool) -> Plan:
         taken: dict[str, int] = {}
         for member in members:
             name, number = member.subdir, member.number
@@ -114,7 +186,7 @@ class Launching:
                     "${hydra.job.num} tells them apart"
                 )
         typed = any(override.lstrip("+").startswith("figures=") for override in members[0].overrides)
-        has_figures = typed or len(members) <= MOST_WITH_FIGURES
+        has_figures = has_figures or typed
         planned = (
             PlannedMember(
                 member.number,
@@ -128,8 +200,8 @@ class Launching:
         )
         return Plan(self.folder, self.session.typed, tuple(planned))
 
-    def _write(self, plan: Plan, members: Sequence[Composed]) -> None:
-        """The plan last: until it is there, the same command begins anew."""
+    def _write(self, plan: Plan, members: Sequence[Composed], whole: Plan | None = None) -> None:
+        """The plan last, or the whole that it is part of: until it is there, the same command begins anew."""
         OmegaConf.save(self.config, self.folder / SWEEP_FILE)
         files = HydraFiles()
         for planned, composed in zip(plan.members, members, strict=True):
@@ -138,7 +210,7 @@ class Launching:
             except OSError as error:
                 # Its own run says what it comes to; nobody else's depends on it.
                 self.session.say(f"note: {error.filename or planned.folder} could not be written: {error.strerror}")
-        plan.write()
+        (whole or plan).write()
 
 
 def launcher(context: HydraContext, task: Any, config: DictConfig, crew: Crew) -> Launching | BasicLauncher:
@@ -188,15 +260,18 @@ def _why_basic(config: DictConfig, context: HydraContext) -> str | None:
         kind = type(callback)
         if any(getattr(kind, name, None) is not getattr(Callback, name) for name in ("on_job_start", "on_job_end")):
             return f"the callback {kind.__name__} is called for each"
-    if sweeper not in _WHOLE or config.hydra.sweeper.get("max_batch_size") is not None:
+    if sweeper not in (*_WHOLE, *_SEARCHES) or config.hydra.sweeper.get("max_batch_size") is not None:
         return f"hydra/sweeper={sweeper} hands over some at a time"
     return None
 
 
 def _check_folder(folder: Path, sweeper: str) -> None:
     if (folder / PLAN_FILE).exists():
-        if sweeper != "grid":
-            raise FolderError(f"{folder} already holds a sweep; only hydra/sweeper=grid goes on with one")
+        if sweeper not in ("grid", *_SEARCHES):
+            raise FolderError(f"{folder} already holds a sweep; hydra/sweeper={sweeper} does not go on with one")
+        if (sweeper in _SEARCHES) != (folder / SEARCH_FILE).exists():
+            kind = "search" if (folder / SEARCH_FILE).exists() else "sweep"
+            raise FolderError(f"{folder} already holds a {kind}; another hydra.sweep.dir starts a new one")
         return
     if (folder / RUN_FILE).exists():
         raise FolderError(f"{folder} already holds a run; another hydra.sweep.dir starts a new sweep")

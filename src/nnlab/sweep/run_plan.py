@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, final
@@ -43,6 +44,7 @@ def run_plan(
     plugins: Sequence[str],
     check: Callable[[Mapping[str, Any]], None] | None = None,
     crew: Crew | None = None,
+    said: set[str] | None = None,
 ) -> Outcome:
     """Bring the members of a plan to their ends. What happens to one changes nothing of another.
 
@@ -52,6 +54,7 @@ def run_plan(
         plugins: packages that are granted; what the plan itself names counts for nothing.
         check: raises ConfigError for a config that may not be begun; None where the command itself has made the plan.
         crew: who trains them; None for processes of this machine.
+        said: what was said of earlier batches of the same search, which is not said again, and gets what is said now.
 
     Returns:
         What they came to. A signal ends what is under way, and nothing begins after it.
@@ -66,8 +69,11 @@ def run_plan(
             done = [member for member in plan.members if member.number in results]
             stacked = [done[place] for place, width in _widths(done).items() if width > 1]
             jobs = plan_jobs(members, plugins, _widths(members), crew.num_workers, check, stacked)
-            for line in [*(f"note: {note}" for note in jobs.notes), *lines_of(jobs, crew)]:
+            lines = [*(f"note: {note}" for note in jobs.notes), *lines_of(jobs, crew)]
+            for line in lines if said is None else [line for line in lines if line not in said]:
                 _say(console, line)
+            if said is not None:
+                said.update(lines)
             todo = Todo(plan.folder, members, tuple(plugins), check, time.strftime("%Y-%m-%d_%H-%M-%S"))
             results |= _done(todo, jobs, crew, console, len(plan.members))
         outcome.results = [results[number] for number in sorted(results)]
@@ -76,6 +82,21 @@ def run_plan(
     if all(result.status in ENDED for result in outcome.results) and len(results) == len(plan.members):
         shutil.rmtree(plan.folder / STACKS, ignore_errors=True)  # what killed processes have left
     return outcome
+
+
+def results_of(members: Sequence[PlannedMember]) -> dict[int, Result]:
+    """What members came to that have begun, by their numbers.
+
+    Args:
+        members: any of a sweep.
+    """
+    found: dict[int, Result] = {}
+    for member in members:
+        with suppress(FolderError):
+            result = _result(member)
+            if result is not None:
+                found[member.number] = result
+    return found
 
 
 def lines_of(jobs: Jobs, crew: Crew) -> list[str]:
