@@ -76,7 +76,7 @@ class OptunaSweeper(Sweeper):  # type: ignore[misc]
 
     def sweep(self, arguments: Sequence[str]) -> Any:
         """Search."""
-        from nnlab.sweep.optuna_sweep import search
+        from nnlab.sweep.search_command import search
 
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         words = [*(f"{key}={text}" for key, text in self.params.items()), *arguments]

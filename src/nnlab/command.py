@@ -26,6 +26,7 @@ from nnlab.sweep.plan import Plan, plan_lines, relative
 
 if TYPE_CHECKING:
     from nnlab.sweep.crew import Crew  # knows torch
+    from nnlab.sweep.rung import Rung
 
 log = logging.getLogger("nnlab")
 
@@ -169,12 +170,13 @@ class Session:
         for line in [*plan_lines(plan), *lines_of(jobs, crew)]:
             self.say(line)
 
-    def sweep(self, plan: Plan, crew: "Crew") -> Sequence[Any]:
+    def sweep(self, plan: Plan, crew: "Crew", rung: "Rung | None" = None) -> Sequence[Any]:
         """Train the members of a plan that are not done: what the vectorized launcher calls.
 
         Args:
             plan: frozen.
             crew: who trains them.
+            rung: how far, if not to their ends.
 
         Returns:
             What those came to that have begun.
@@ -183,8 +185,9 @@ class Session:
             SystemExit: with the code of the signal that ended it.
         """
         from nnlab.sweep.run_plan import run_plan
+        from nnlab.sweep.rung import WHOLE
 
-        outcome = run_plan(plan, self.console, self.command.plugins, crew=crew, said=self._said)
+        outcome = run_plan(plan, self.console, self.command.plugins, crew=crew, said=self._said, rung=rung or WHOLE)
         self.results = outcome.results
         self.exit_code = max(self.exit_code, outcome.code)
         if outcome.code > 1:

@@ -64,6 +64,8 @@ class Member:
         fitted: how the training went, once it has.
         error: what ended it, if it failed.
         refused: what is wrong with the config, if the trainer found something before the first step.
+        pause_after: the step from which on it pauses at its next evaluation; None to go on.
+        leave: why it trains no further than it is; None if it does.
     """
 
     name: str
@@ -78,6 +80,8 @@ class Member:
     fitted: FitResult | None = None
     error: str | None = None
     refused: tuple[str, ...] = ()
+    pause_after: int | None = None
+    leave: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,8 @@ def fit(
             resume or place in begun,
             found.get(place),
             stacked=member.stack_width > 1,
+            pause_after=member.pause_after,
+            leave=member.leave,
         )
         for place, member in enumerate(members)
     ]

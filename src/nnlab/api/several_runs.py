@@ -25,6 +25,7 @@ from nnlab.report.conclusion import conclude
 from nnlab.sweep.crew import Crew
 from nnlab.sweep.plan import Plan, relative
 from nnlab.sweep.run_plan import Outcome, run_plan
+from nnlab.sweep.rung import WHOLE, Rung
 from nnlab.words import counted
 
 _EXAMPLE = '["optim=sgd,adam", "seed=range(5)"]'
@@ -188,9 +189,9 @@ class _Session:
     def show(self, plan: Plan, crew: Crew) -> None:
         raise AssertionError("nobody can ask for it")
 
-    def sweep(self, plan: Plan, crew: Crew) -> Sequence[RunResult]:
+    def sweep(self, plan: Plan, crew: Crew, rung: Rung | None = None) -> Sequence[RunResult]:
         self.plan = plan
-        self.outcome = run_plan(plan, self._console, self.plugins, crew=crew)
+        self.outcome = run_plan(plan, self._console, self.plugins, crew=crew, rung=rung or WHOLE)
         return self.outcome.results
 
     def took(self, results: Sequence[RunResult]) -> None:

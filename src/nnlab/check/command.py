@@ -14,7 +14,7 @@ from nnlab.check.values import Values
 from nnlab.config import ConfigError, Library, choices_of
 
 #: sweepers that choose values themselves
-SEARCHES = ("optuna",)
+SEARCHES = ("optuna", "halving")
 
 _HYDRAS_REFUSED = {
     "hydra.mode": "a sweep is asked for with -m",

@@ -71,9 +71,13 @@ def sentences(record: SearchRecord) -> list[str]:
     """
     head = record.head
     counts = Counter(trial.state for trial in record.trials)
-    ended = ", ".join(f"{counts[state]:,} {state}" for state in ("completed", "diverged", "failed") if counts[state])
+    ended = ", ".join(
+        f"{counts[state]:,} {state}" for state in ("completed", "left", "diverged", "failed") if counts[state]
+    )
     mean = f", each the mean of {head.num_seeds} runs" if head.num_seeds > 1 else ""
     found = [f"{counted(len(record.trials), 'trial')} by {shown(head.sampler)}{mean}: {ended}"]
+    if record.rungs:
+        found.append(_cost(record))
     for metric, shares in zip(head.metric, record.importances, strict=False):
         if len(shares) > 1:
             text = ", ".join(f"{shown(key)} {share:.0%}" for key, share in shares.items())
@@ -122,6 +126,17 @@ def about(record: SearchRecord | None) -> tuple[list[str], list[Sketch]]:
         record: of a search with trials; None for runs of anything else.
     """
     return ([], []) if record is None else (sentences(record), list(sketches(record)))
+
+
+def _cost(record: SearchRecord) -> str:
+    """What successive halving has saved."""
+    num_steps = record.head.options.get("num_steps", 0) * len(record.trials) * record.head.num_seeds
+    share = f", {record.steps / num_steps:.1%} of those of training all" if num_steps else ""
+    rungs = "; ".join(
+        f"{len(rung.trials)} to step {rung.step:,}" + (f" (bracket {rung.bracket + 1})" if rung.bracket else "")
+        for rung in record.rungs
+    )
+    return f"{record.steps:,} optimizer steps{share}: {rungs}"
 
 
 def _settings(record: SearchRecord) -> dict[str, list[float] | list[str]]:

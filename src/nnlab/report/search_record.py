@@ -11,8 +11,8 @@ from nnlab.folder import SCHEMA_VERSION, FolderError, read_json, write_json
 SEARCH_FILE = "search.json"
 
 Direction = Literal["minimize", "maximize"]
-State = Literal["completed", "diverged", "failed"]
-_STATES = ("completed", "diverged", "failed")
+State = Literal["completed", "left", "diverged", "failed"]
+_STATES = ("completed", "left", "diverged", "failed")
 
 
 @final
@@ -23,8 +23,8 @@ class Trial:
     Args:
         number: from 0.
         values: what was chosen, as typed, by key.
-        objectives: what came of it where it was completed.
-        state: how it ended, or None while it is under way.
+        objectives: what came of it where it was completed, or left.
+        state: how it ended, or None while it is under way; ``left`` if it was not worth going on with.
     """
 
     number: int
@@ -47,6 +47,7 @@ class Head:
         batch_size: trials that are suggested together.
         num_seeds: runs of each trial.
         startup_trials: random ones before the sampler learns.
+        options: what else it goes by, by name.
     """
 
     sampler: str
@@ -57,6 +58,25 @@ class Head:
     batch_size: int
     num_seeds: int
     startup_trials: int
+    options: Mapping[str, int] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True)
+class RungRecord:
+    """Trials that waited for one another.
+
+    Args:
+        bracket: theirs.
+        step: that they were brought to, or to the evaluation that followed it.
+        trials: their numbers, the best ones first.
+        num_kept: how many of them went on.
+    """
+
+    bracket: int
+    step: int
+    trials: tuple[int, ...]
+    num_kept: int
 
 
 @final
@@ -70,6 +90,8 @@ class SearchRecord:
         batches: the sizes of the batches that were suggested, the one under way included.
         importances: of each key for each objective, where enough trials tell.
         best: the numbers of the best trials.
+        rungs: where trials waited for one another, in this order.
+        steps: optimizer steps of all runs, once it has ended; 0 where nobody has counted them.
     """
 
     head: Head
@@ -77,6 +99,8 @@ class SearchRecord:
     batches: list[int] = field(default_factory=list)
     importances: list[dict[str, float]] = field(default_factory=list)
     best: list[int] = field(default_factory=list)
+    rungs: list[RungRecord] = field(default_factory=list)
+    steps: int = 0
 
     def write(self, folder: Path) -> None:
         """Write it as it is now.
@@ -90,6 +114,8 @@ class SearchRecord:
             "batches": self.batches,
             "best": self.best,
             "importances": self.importances,
+            "steps": self.steps,
+            "rungs": [asdict(rung) for rung in self.rungs],
             "trials": [asdict(trial) for trial in self.trials],
         }
         write_json(folder / SEARCH_FILE, content)
@@ -118,18 +144,29 @@ def read_search(folder: Path) -> SearchRecord:
             int(content["batch_size"]),
             int(content["num_seeds"]),
             int(content["startup_trials"]),
+            {str(key): int(value) for key, value in content["options"].items()},
         )
         trials = [_trial(place, one, head) for place, one in enumerate(content["trials"])]
         batches = [int(size) for size in content["batches"]]
         importances = [{str(key): float(x) for key, x in one.items()} for one in content["importances"]]
         best = [int(number) for number in content["best"]]
+        rungs = [_rung(one) for one in content["rungs"]]
+        steps = int(content["steps"])
         if min([head.batch_size, head.num_seeds, *batches]) < 1 or not set(best) <= set(range(len(trials))):
             raise ValueError("a number is out of its range")
         if len(head.metric) != len(head.direction) or not head.metric:
             raise ValueError("metric and direction do not agree")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FolderError(f"{path} is damaged ({type(error).__name__}: {error}); put it back from a copy") from None
-    return SearchRecord(head, trials, batches, importances, best)
+    return SearchRecord(head, trials, batches, importances, best, rungs, steps)
+
+
+def _rung(one: Mapping[str, Any]) -> RungRecord:
+    numbers = tuple(int(number) for number in one["trials"])
+    rung = RungRecord(int(one["bracket"]), int(one["step"]), numbers, int(one["num_kept"]))
+    if not 0 <= rung.num_kept <= len(numbers) or len(set(numbers)) < len(numbers) or min(numbers, default=0) < 0:
+        raise ValueError(f"a rung at step {rung.step}")
+    return rung
 
 
 def _trial(place: int, one: Mapping[str, Any], head: Head) -> Trial:
@@ -139,7 +176,7 @@ def _trial(place: int, one: Mapping[str, Any], head: Head) -> Trial:
         tuple(float(value) for value in one["objectives"]),
         _one_of(one["state"], _STATES),
     )
-    size = len(head.metric) if trial.state == "completed" else 0
+    size = len(head.metric) if trial.state in ("completed", "left") else 0
     if trial.number != place or len(trial.objectives) != size or not all(map(math.isfinite, trial.objectives)):
         raise ValueError(f"trial {place}")
     if set(trial.values) != set(head.space):

@@ -24,12 +24,13 @@ from nnlab.sweep.crew import Crew
 from nnlab.sweep.hydra_files import HydraFiles
 from nnlab.sweep.plan import MOST_WITH_FIGURES, PLAN_FILE, Plan, PlannedMember, differences, read_plan, relative
 from nnlab.sweep.plan_check import is_plain_name
+from nnlab.sweep.rung import Rung
 
 SWEEP_FILE = "multirun.yaml"
 #: sweepers that hand over all members at once
 _WHOLE = ("grid", "basic")
 #: those that freeze the plan batch by batch, and go on with one
-_SEARCHES = ("optuna",)
+_SEARCHES = ("optuna", "halving")
 #: differences of two plans that are shown
 _MOST_SHOWN = 8
 
@@ -53,7 +54,7 @@ class Session(Protocol):
     def show(self, plan: Plan, crew: Crew) -> None:
         """Print a plan, and do nothing."""
 
-    def sweep(self, plan: Plan, crew: Crew) -> Sequence[Result]:
+    def sweep(self, plan: Plan, crew: Crew, rung: Rung | None = None) -> Sequence[Result]:
         """Train all members of a plan that are not done; what those came to that have begun.
 
         The caller holds the sweep's lock.
@@ -104,12 +105,28 @@ class Launching:
             self.session.show(plan, self.crew)
             return []
         with self.held():
-            if (self.folder / PLAN_FILE).exists():
-                plan = _same(read_plan(self.folder), plan)
-            else:
-                self._write(plan, members)
+            plan = self._frozen(plan, members)
             self.session.sweep(plan, self.crew)
         return [_returned(member) for member in plan.members]
+
+    def freeze(self, batch: Sequence[Sequence[str]]) -> Plan:
+        """Write the plan of all members, or find that it is there already. The lock is held.
+
+        Args:
+            batch: the overrides of each.
+
+        Raises:
+            ConfigError: for members that cannot be composed, or that have no folder of their own.
+            FolderError: if another plan is there.
+        """
+        members = self._composer.compose(batch)
+        return self._frozen(self._plan(members, has_figures=False), members)
+
+    def _frozen(self, plan: Plan, members: Sequence[Composed]) -> Plan:
+        if (self.folder / PLAN_FILE).exists():
+            return _same(read_plan(self.folder), plan)
+        self._write(plan, members)
+        return plan
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -20,12 +20,16 @@ class Likeness:
         monitor: the metric that chooses the best epoch.
         columns: the metrics that there are.
         growing: names of metrics of which more is better.
+        steps: of a whole training.
+        steps_between: two evaluations.
     """
 
     width: int
     monitor: str
     columns: tuple[str, ...]
     growing: frozenset[str]
+    steps: int
+    steps_between: int
 
     def direction(self, metric: str) -> Literal["minimize", "maximize"]:
         """Where a metric is to go.
@@ -49,4 +53,6 @@ def likeness(members: Sequence[PlannedMember], plugins: Sequence[str]) -> Likene
     config = {**copy.deepcopy(dict(members[0].config)), "plugins": list(plugins)}
     probe = build_probe(config, members[0], Rows())
     fit_together = len({fitting_key(member.config) for member in members}) == 1
-    return Likeness(probe.width if fit_together else 1, probe.monitor, probe.columns, probe.growing)
+    steps_between = probe.steps_per_epoch * int(members[0].config["trainer"]["eval_every"])
+    width = probe.width if fit_together else 1
+    return Likeness(width, probe.monitor, probe.columns, probe.growing, probe.steps, steps_between)

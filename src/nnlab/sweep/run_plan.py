@@ -19,6 +19,7 @@ from nnlab.sweep.jobs import Jobs, plan_jobs
 from nnlab.sweep.member_log import member_logs
 from nnlab.sweep.plan import Plan, PlannedMember
 from nnlab.sweep.progress import SweepProgress
+from nnlab.sweep.rung import WHOLE, Rung
 from nnlab.sweep.stack_store import FOLDER as STACKS
 from nnlab.sweep.work import Todo, lost, work
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
@@ -45,6 +46,7 @@ def run_plan(
     check: Callable[[Mapping[str, Any]], None] | None = None,
     crew: Crew | None = None,
     said: set[str] | None = None,
+    rung: Rung = WHOLE,
 ) -> Outcome:
     """Bring the members of a plan to their ends. What happens to one changes nothing of another.
 
@@ -55,6 +57,7 @@ def run_plan(
         check: raises ConfigError for a config that may not be begun; None where the command itself has made the plan.
         crew: who trains them; None for processes of this machine.
         said: what was said of earlier batches of the same search, which is not said again, and gets what is said now.
+        rung: how far members train before they are compared.
 
     Returns:
         What they came to. A signal ends what is under way, and nothing begins after it.
@@ -70,11 +73,11 @@ def run_plan(
             stacked = [done[place] for place, width in _widths(done).items() if width > 1]
             jobs = plan_jobs(members, plugins, _widths(members), crew.num_workers, check, stacked)
             lines = [*(f"note: {note}" for note in jobs.notes), *lines_of(jobs, crew)]
-            for line in lines if said is None else [line for line in lines if line not in said]:
+            for line in [] if rung.leaves else lines if said is None else [line for line in lines if line not in said]:
                 _say(console, line)
             if said is not None:
                 said.update(lines)
-            todo = Todo(plan.folder, members, tuple(plugins), check, time.strftime("%Y-%m-%d_%H-%M-%S"))
+            todo = Todo(plan.folder, members, tuple(plugins), check, time.strftime("%Y-%m-%d_%H-%M-%S"), rung)
             results |= _done(todo, jobs, crew, console, len(plan.members))
         outcome.results = [results[number] for number in sorted(results)]
         failed = any(result.status == "failed" for result in outcome.results)

@@ -56,9 +56,7 @@ class Search:
         self._total = _total(asked, space)
         self._results: dict[int, Result] = {}
         # The two ends of every dimension tell what all trials have in common.
-        self._samples = launching.planned(
-            [[*space.fixed, *(f"{key}={one.ends()[end]}" for key, one in space.dimensions.items())] for end in (0, 1)]
-        )
+        self._samples = launching.planned(space.ends())
 
     def run(self) -> None:
         """Search until there are as many trials as were asked for, or a signal ends it.

@@ -105,6 +105,10 @@ class Space:
     typed: dict[str, str]
     fixed: tuple[str, ...]
 
+    def ends(self) -> list[list[str]]:
+        """The overrides of its two corners: what all trials have in common, these two have."""
+        return [[*self.fixed, *(f"{key}={one.ends()[end]}" for key, one in self.dimensions.items())] for end in (0, 1)]
+
     @property
     def num_cells(self) -> int | None:
         """Combinations of values, or None where there are real numbers between any two."""

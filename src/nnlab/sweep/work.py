@@ -24,6 +24,7 @@ from nnlab.rows import Rows
 from nnlab.sweep.jobs import Job
 from nnlab.sweep.member_log import MemberLogs, member_logs
 from nnlab.sweep.plan import PlannedMember
+from nnlab.sweep.rung import WHOLE, Rung
 from nnlab.sweep.stack_store import StackStore, read_states
 from nnlab.trainer import FitResult
 from nnlab.trainer.fitting import Fitting
@@ -48,6 +49,7 @@ class Todo:
         plugins: packages that are granted.
         check: raises ConfigError for a config that may not be begun; None where the command itself has made the plan.
         stamp: tells the stacks of this process's sweep from those of earlier ones.
+        rung: how far members train before they are compared.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Todo:
     plugins: tuple[str, ...]
     check: Callable[[Mapping[str, Any]], None] | None
     stamp: str
+    rung: Rung = WHOLE
 
 
 def work(todo: Todo, job: Job, send: Send) -> None:
@@ -153,6 +156,8 @@ class _Work:
             prepared.built.trainer.sinks.note(lock.note)
         log_header(prepared)
         prepared.built.trainer.watch(_Tick(member.number, self._send))
+        rung = self._todo.rung
+        prepared.pause_after, prepared.leave = rung.pauses.get(member.number), rung.leaves.get(member.number)
         if is_begun:
             self._begun.add(len(self._ready))
         self._ready.append((member, prepared))

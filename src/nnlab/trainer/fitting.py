@@ -59,6 +59,7 @@ class Fitting:
         cadence: when it saves.
         interrupt: signals that ask it to end.
         ended: status and reason of a training that is over, whatever its plan.
+        pause_after: the step from which on it pauses at its next evaluation; None to go on.
     """
 
     parts: StepParts
@@ -80,6 +81,7 @@ class Fitting:
     best: Best | None = None
     diverged_at: int | None = None
     ended: tuple[str, str] | None = None
+    pause_after: int | None = None
 
     def __post_init__(self) -> None:
         #: from the tensors that hold the best state so far, if there are any, to those that hold the one of this moment
@@ -238,8 +240,8 @@ class Fitting:
             measured: as ``measure`` gives it.
 
         Returns:
-            Status and reason if the training ends here: a callback asks for it, or the validation loss overflowed. A
-            row that overflowed is discarded.
+            Status and reason if the training ends here: a callback asks for it, the validation loss overflowed, or it
+            is time to pause. A row that overflowed is discarded.
         """
         row = self._row({**measured, "train/loss": self.record.mean_loss(self.record.losses())})
         if not all(math.isfinite(row[key]) for key in row if key.endswith("/loss")):
@@ -247,7 +249,12 @@ class Fitting:
         monitor = self.view.monitor
         self.state.schedule.observe(float(row[monitor]), self.view.grows(monitor))
         reason = self._publish(row)
-        return None if reason is None else ("early_stopped", reason)
+        if reason is not None:
+            return "early_stopped", reason
+        step = self.progress.step
+        if self.pause_after is not None and step >= self.pause_after and not self.plan.is_done(self.progress):
+            return "preempted", f"paused after step {step}"
+        return None
 
     def evaluate_untrained(self) -> None:
         """One row for a training of no steps: every split in evaluation mode."""
@@ -319,6 +326,16 @@ class Fitting:
         if status in ("early_stopped", "diverged") or self.plan.num_steps == 0:
             self.ended = (status, reason)
         self.write()
+
+    def leave(self, reason: str) -> None:
+        """Train no further than it is, for good.
+
+        Args:
+            reason: why, in words.
+        """
+        if self.ended is None:
+            self.ended = ("early_stopped", reason)
+            self._is_as_found = False
 
     def resume(self, state: Mapping[str, Any], best: Mapping[str, Tensor] | None, history: Sequence[Row]) -> None:
         """Go to where an earlier process was.

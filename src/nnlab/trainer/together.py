@@ -36,6 +36,8 @@ class Task:
         resume: likewise.
         found: where to go on, if it is not the newest checkpoint in the trainer's folder.
         stacked: whether to train it in a stack, be it of one, if it can be.
+        pause_after: the step from which on it pauses at its next evaluation; None to go on.
+        leave: why it trains no further than it is; None if it does.
     """
 
     trainer: Trainer
@@ -44,6 +46,8 @@ class Task:
     resume: bool = False
     found: Found | None = None
     stacked: bool = False
+    pause_after: int | None = None
+    leave: str | None = None
 
 
 #: told how the training with a number ended: its result, or the error that ended it
@@ -88,6 +92,9 @@ class _Together:
                 fitting = trainer.begin(task.train, task.valid, interrupt, in_stack=task.stacked)
                 with trainer.own_randomness(fitting):
                     trainer.start(fitting, task.resume, task.found)
+                fitting.pause_after = task.pause_after
+                if task.leave is not None:
+                    fitting.leave(task.leave)
             except Exception as error:
                 self._ended(number, None, error)
             else:
@@ -99,7 +106,7 @@ class _Together:
         for number, fitting in self._fittings.items():
             is_stacked = self._tasks[number].stacked
             reason = why_alone(fitting) if is_stacked else None
-            if reason is not None:
+            if reason is not None and self._tasks[number].leave is None:
                 _note_alone(fitting, reason)
             groups.setdefault(place_of(fitting) if is_stacked and reason is None else f"alone {number}", []).append(
                 number
