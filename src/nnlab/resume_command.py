@@ -13,6 +13,8 @@ from nnlab.console import Terminal
 from nnlab.folder import RUN_FILE, FolderError
 from nnlab.lock import RunLock
 from nnlab.one_run import train_member
+from nnlab.report.search_record import SEARCH_FILE
+from nnlab.report.text import shown
 from nnlab.restore import members_of
 from nnlab.resume import Request, prepare_again, read_request
 from nnlab.sweep.ending import print_ending
@@ -67,7 +69,14 @@ def granted_to_sweep(plan: Plan, overrides: Sequence[str]) -> list[str] | None:
 
     Raises:
         ConfigError: if the members use others.
+        FolderError: if what is missing of the sweep is a search's to choose.
     """
+    if (plan.folder / SEARCH_FILE).exists():
+        place = f" hydra.sweep.dir={shlex.quote(str(plan.folder))}" if "hydra.sweep.dir=" not in plan.command else ""
+        raise FolderError(
+            f"{plan.folder} holds a search, which the command that began it goes on with: "
+            f"{shown(plan.command, 2000)}{place}"
+        )
     plugins = _only_plugins(overrides)
     if plugins is None:
         return None

@@ -322,3 +322,11 @@ def test_report_shows_the_search(searched, work, capsys):
     page = Path("page.html").read_text()
     assert "2 trials by tpe: 2 completed" in page
     assert "The search for valid/loss" in page
+
+
+def test_resume_names_the_command_that_goes_on_with_a_search(searched, capsys):
+    assert main(["resume", str(searched)]) == 2
+    answer = capsys.readouterr().err
+    assert "holds a search, which the command that began it goes on with: nnlab train --multirun" in answer
+    assert "hydra/sweeper=optuna" in answer
+    assert answer.count("hydra.sweep.dir=") == 1

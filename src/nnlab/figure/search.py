@@ -31,7 +31,7 @@ def search_history(values: Sequence[float] | np.ndarray, metric: str, grows: boo
         ValueError: if there is no trial.
     """
     column = drawable(values)
-    refuse_nothing("search_history", "trial", list(column))
+    refuse_nothing("search history", "trial", list(column))
     figure, (axes,) = panels(1, f"{metric} of every trial", width=5.6, height=2.8, margins=Margins(top=0.15))
     note(figure, "line: the best so far     × diverged or failed")
     axes.grid(True, color=GRID, linewidth=0.6)
@@ -64,7 +64,7 @@ def search_importances(shares: Mapping[str, float], metric: str) -> Figure:
     Raises:
         ValueError: if there is no key.
     """
-    refuse_nothing("search_importances", "key", shares)
+    refuse_nothing("search importances", "key", shares)
     rows = sorted(shares.items(), key=lambda pair: -pair[1])
     margins = Margins(left=2.2, right=0.7, top=0.05, bottom=0.6)
     title = f"What decides {metric}"
@@ -103,7 +103,7 @@ def search_slices(
     Raises:
         ValueError: if there is no key.
     """
-    refuse_nothing("search_slices", "key", settings)
+    refuse_nothing("search slices", "key", settings)
     shown = dict(list(settings.items())[:MOST_KEYS])
     column = drawable(values)
     margins = Margins(top=0.2, bottom=0.62)
