@@ -146,3 +146,10 @@ def test_environment_for_the_jobs_is_set_for_all_members(work):
 def test_launcher_is_refused_to_other_programs_of_hydra():
     with pytest.raises(HydraException, match="trains the runs of `nnlab train -m`, and nothing else"):
         launcher(None, print, None, Processes())
+
+
+def test_too_many_members_for_a_plan_are_refused_before_any_has_a_folder(work, capsys, monkeypatch):
+    monkeypatch.setattr("nnlab.sweep.plan.JSON_LIMIT", 3000)
+    assert main([*SWEEP, "seed=range(3)"]) == 2
+    assert "3 members are more than a plan can hold (3,000 bytes)" in capsys.readouterr().err
+    assert not Path("sweep").exists() or not [path for path in Path("sweep").iterdir() if path.is_dir()]

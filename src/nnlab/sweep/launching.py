@@ -219,6 +219,8 @@ class Launching:
 
     def _write(self, plan: Plan, members: Sequence[Composed], whole: Plan | None = None) -> None:
         """The plan last, or the whole that it is part of: until it is there, the same command begins anew."""
+        whole = whole or plan
+        whole.payload()  # too many members are refused before any of them has a folder
         OmegaConf.save(self.config, self.folder / SWEEP_FILE)
         files = HydraFiles()
         for planned, composed in zip(plan.members, members, strict=True):
@@ -227,7 +229,7 @@ class Launching:
             except OSError as error:
                 # Its own run says what it comes to; nobody else's depends on it.
                 self.session.say(f"note: {error.filename or planned.folder} could not be written: {error.strerror}")
-        (whole or plan).write()
+        whole.write()
 
 
 def launcher(context: HydraContext, task: Any, config: DictConfig, crew: Crew) -> Launching | BasicLauncher:

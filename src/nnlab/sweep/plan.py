@@ -66,6 +66,14 @@ class Plan:
             ConfigError: if there are more members than can be read again.
             OSError: as from the file system.
         """
+        write_atomic(self.folder / PLAN_FILE, self.payload())
+
+    def payload(self) -> bytes:
+        """The content of ``plan.json``.
+
+        Raises:
+            ConfigError: if there are more members than can be read again.
+        """
         head = {"schema_version": SCHEMA_VERSION, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         text = json.dumps(head | {"command": self.command}, ensure_ascii=False)
         # A line for each member: what a person searches in, and what two plans differ by, is found line by line.
@@ -76,7 +84,7 @@ class Plan:
                 f"{len(self.members):,} members are more than a plan can hold ({JSON_LIMIT:,} bytes): make several "
                 "sweeps of them; `nnlab compare` takes any number"
             )
-        write_atomic(self.folder / PLAN_FILE, payload)
+        return payload
 
 
 def read_plan(folder: Path) -> Plan:
