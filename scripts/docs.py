@@ -38,6 +38,7 @@ PAGES = [
     "docs/scikit-learn.md",
     "docs/speed.md",
     "docs/sweeps.md",
+    "docs/scaling.md",
     "docs/comparison.md",
     "docs/learning-rate.md",
     "docs/reliability.md",

@@ -27,6 +27,7 @@ from nnlab.sweep.run_plan import results_of
 from nnlab.sweep.rung import Rung
 from nnlab.sweep.searching import best_of, came_to
 from nnlab.sweep.space import Space
+from nnlab.words import counted
 
 
 @final
@@ -195,7 +196,7 @@ class Halving:
         pauses, live = {}, []
         for place, numbers in waiting.values():
             step = self.rungs[place]
-            self._say(f"rung {place + 1} of {len(self.rungs)}: {len(numbers)} trials to step {step:,}")
+            self._say(f"rung {place + 1} of {len(self.rungs)}: {counted(len(numbers), 'trial')} to step {step:,}")
             for member in self._members(plan, numbers):
                 live.append(member)
                 if place + 1 < len(self.rungs):
