@@ -27,6 +27,7 @@ SUBCOMMANDS = {
     "sklearn": Subcommand("bench_sklearn", "nnlab.sklearn beside scikit-learn: accuracy, fits, grid searches"),
     "csv": Subcommand("bench_csv", "a CSV file to a float32 matrix, beside pandas"),
     "stream": Subcommand("bench_stream", "rows that stay on disk beside the same rows in memory: speed and memory"),
+    "search": Subcommand("bench_search", "successive halving beside the same trials, all trained to their ends"),
     "peers": Subcommand("bench_peers", "nnlab beside JAX, Keras, scikit-learn, skorch, Lightning, torch.compile"),
 }
 

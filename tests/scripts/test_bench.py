@@ -114,3 +114,10 @@ def test_startup_small_run_has_every_row() -> None:
     kinds = {row.partition(" (")[0] for row in rows[15:]}
     maps = {"fitted_curve", "decision_map", "confusion_matrix", "predicted_vs_true"}
     assert kinds == {"learning_curves", "weights", *maps}
+
+
+def test_search_small_run_has_every_row() -> None:
+    answer = run_bench("search", "--trials", "6", "--epochs", "9", "--seeds", "2", "--data", "iris")
+    assert answer.returncode == 0, answer.stderr
+    for text in ("halved", "all to their ends", "goal <= 0.3: met", "paired by seed"):
+        assert text in answer.stdout

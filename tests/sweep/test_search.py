@@ -206,15 +206,25 @@ def _is_done(path):
     return (path / "result.json").exists() and result_of(path)["status"] == "completed"
 
 
-def test_interrupted_search_says_so_and_goes_on(driver, whole):
+#: a signal, the call before which it comes: while a member is trained, and between two batches
+SIGNALS = [
+    (signal.SIGTERM, "nnlab.experiment:_test_metrics", 3, 143),
+    (signal.SIGINT, "nnlab.sweep.study:derive", 2, 130),
+]
+
+
+@pytest.mark.parametrize(("number", "place", "count", "code"), SIGNALS)
+def test_interrupted_search_says_so_and_goes_on(number, place, count, code, driver, whole):
     from stress_driver import Strike
 
-    words = [*SEARCH, *SMALL, "hydra.sweeper.n_trials=6", "hydra.sweep.dir=stopped"]
-    ended = driver.run(*words, strikes=[Strike(signal.SIGTERM, "nnlab.experiment:_test_metrics", 3)])
-    assert ended.code == 143, ended.output
-    assert len(trials(driver.folder / "stopped")) < 6
+    folder = driver.folder / f"stopped_{code}"
+    words = [*SEARCH, *SMALL, "hydra.sweeper.n_trials=6", f"hydra.sweep.dir={folder}"]
+    ended = driver.run(*words, strikes=[Strike(number, place, count)])
+    assert ended.code == code, ended.output
+    assert "Traceback" not in ended.output
+    assert len(trials(folder)) < 6
     assert driver.run(*words).code == 0
-    assert trials(driver.folder / "stopped") == trials(whole)
+    assert trials(folder) == trials(whole)
 
 
 REFUSED = [

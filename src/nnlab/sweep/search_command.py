@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
 from hydra.core.override_parser.types import Override
 
@@ -10,6 +10,7 @@ from nnlab.config import ConfigError
 from nnlab.sweep.asked import Asked
 from nnlab.sweep.launching import Launching
 from nnlab.sweep.space import read_space
+from nnlab.trainer.interrupt import Interrupt
 
 
 def search(overrides: Sequence[Override], asked: tuple[Any, ...], launcher: Any) -> None:
@@ -29,7 +30,7 @@ def search(overrides: Sequence[Override], asked: tuple[Any, ...], launcher: Any)
     launching = _launching(launcher, "optuna")
     from nnlab.sweep.searching import Search
 
-    Search(Asked(*asked), read_space(overrides), launching).run()
+    _run(Search(Asked(*asked), read_space(overrides), launching))
 
 
 def halve(overrides: Sequence[Override], asked: tuple[Any, ...], launcher: Any) -> None:
@@ -47,7 +48,18 @@ def halve(overrides: Sequence[Override], asked: tuple[Any, ...], launcher: Any) 
     launching = _launching(launcher, "halving")
     from nnlab.sweep.halving import Halving, HalvingAsked
 
-    Halving(HalvingAsked(*asked), read_space(overrides), launching).run()
+    _run(Halving(HalvingAsked(*asked), read_space(overrides), launching))
+
+
+class _Runs(Protocol):
+    def run(self) -> None: ...
+
+
+def _run(search: _Runs) -> None:
+    """Search; a signal between two batches ends it as one in the middle of a batch does."""
+    with Interrupt() as interrupt:
+        search.run()
+    interrupt.obey()
 
 
 def _launching(launcher: Any, sweeper: str) -> Launching:
