@@ -27,6 +27,8 @@ ROWS = [
         "collector",
         "seeding",
         "device",
+        "world",
+        "torchrun",
         "",
     },
     {"data", "model", "init", "loss", "metric", "optim", "schedule", "gradient", "figure"},
@@ -70,6 +72,7 @@ ROWS = [
         "predict",
         "resume_command",
         "run_overrides",
+        "shared_run",
         "show",
         "sklearn",
         "table",
@@ -121,6 +124,7 @@ HYDRA = {"hydra", "omegaconf"}
 #: DESIGN.md, section 4 and 7
 KNOW_HYDRA = {"config", "check", "build", "experiment", "sweep", "command", "completion", "cli", "api", "hydra_plugins"}
 NEVER_TORCH = {
+    "torchrun",
     "collector",
     "durable",
     "folder",

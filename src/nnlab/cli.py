@@ -9,6 +9,7 @@ from typing import Any
 
 from nnlab import collector
 from nnlab.config import ConfigError
+from nnlab.torchrun import is_silent
 from nnlab.words import counted
 
 
@@ -49,7 +50,8 @@ def _main(words: list[str]) -> int:
         print(f"nnlab {verb}: interrupted", file=sys.stderr)
         return 130
     except ConfigError as error:
-        print_problems(f"nnlab {verb}", error.problems)
+        if not is_silent():  # the first of torchrun's processes says the same
+            print_problems(f"nnlab {verb}", error.problems)
         return 2
     except ValueError as error:
         print_problems(f"nnlab {verb}", [str(error)])
@@ -216,6 +218,12 @@ def _resume(words: list[str]) -> int:
     with collector.resting():
         from nnlab.resume_command import resume
 
+    from nnlab.torchrun import is_told_to_share
+
+    if is_told_to_share():
+        from nnlab.shared_run import resume_shared
+
+        return resume_shared(typed.folder, typed.overrides)
     return resume(typed.folder, typed.overrides)
 
 

@@ -23,10 +23,12 @@ from nnlab.config import ConfigError, Library, config_folder
 from nnlab.folder import FolderError, claim_folder, make_folder, member_name
 from nnlab.lock import RunLock
 from nnlab.sweep.plan import Plan, plan_lines, relative
+from nnlab.torchrun import is_told_to_share
 
 if TYPE_CHECKING:
     from nnlab.sweep.crew import Crew  # knows torch
     from nnlab.sweep.rung import Rung
+    from nnlab.world import World
 
 log = logging.getLogger("nnlab")
 
@@ -58,6 +60,12 @@ def train(arguments: Arguments) -> int:
         except SystemExit as ending:
             # Hydra says what is wrong, such as an unknown --package, and ends with its own code.
             return 2 if ending.code else 0
+    if is_told_to_share():
+        if multirun or command.choices.get("compare"):
+            raise ConfigError(
+                "torchrun: its processes train one run together; a sweep starts workers of its own: leave torchrun out"
+            )
+        return _shared(arguments, command)
     if command.choices.get("compare"):
         if multirun:
             raise ConfigError(f"-m: compare={command.choices['compare'][0]} makes its own sweeps; leave -m out")
@@ -67,6 +75,34 @@ def train(arguments: Arguments) -> int:
     folder, is_new = _run_folder(command, arguments.config_dirs)
     session = Session(command, folder if is_new else None)
     return _through_hydra([*flags, *arguments.overrides, f"hydra.run.dir={quoted(folder)}"], session)
+
+
+def _shared(arguments: Arguments, command: Command) -> int:
+    """One run on the processes that torchrun has started."""
+    from nnlab.resume_command import resume
+    from nnlab.run_record import read_record
+    from nnlab.shared_run import run_shared
+
+    def place(world: "World") -> Path:
+        if "hydra.run.dir" in command.values:
+            return Path(Composition(Library(arguments.config_dirs), command.overrides, resolve=True).run_dir)
+        return OUTPUTS / command.name / world.run_id
+
+    def begin(folder: Path) -> int:
+        claim_folder(folder)
+        words = [word for word in arguments.overrides if not word.startswith("hydra.run.dir=")]
+        session = Session(command, folder)
+        return _through_hydra([*arguments.as_hydra_wants(), *words, f"hydra.run.dir={quoted(folder)}"], session)
+
+    config, _ = composed(arguments.config_dirs, command.overrides)
+    granted = [f"plugins=[{','.join(command.plugins)}]"] if command.plugins else []
+
+    def go_on(folder: Path) -> int:
+        if {**read_record(folder).config, "plugins": []} != {**config, "plugins": []}:
+            raise FolderError(f"{folder} already holds a run of another command; another --rdzv-id starts a new one")
+        return resume(folder, granted)
+
+    return run_shared(str(config["device"]), place, begin, go_on)
 
 
 def checked(arguments: Arguments, multirun: bool) -> Command:

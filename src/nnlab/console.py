@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from nnlab.experiment import Member, Result
 from nnlab.run_record import printable
 from nnlab.small_model import result_lines
 from nnlab.words import counted
+from nnlab.world import World
 
 log = logging.getLogger("nnlab")
 
@@ -57,14 +59,23 @@ def header_lines(member: Member) -> dict[str, str]:
     engine = trainer.engine.engine.name if trainer.engine is not None else ""
     steps = {"native": ", compiled steps", "inductor": ", torch.compile", "graphs": ", CUDA graphs"}.get(engine, "")
     how = f"{member.config['trainer']['precision']}{steps}"
+    world = trainer.world
     return {
         "data": f"{member.choices['data']}: {dataset.task}, {inputs}, {outputs}; {rows}{folds and f'; {folds}'}",
         "model": describe_model(trainer.model),
         "loss": f"{_loss(member)}{_penalties(member.config)}; best epoch by {_monitor(member)}",
         "optimizer": f"{type(trainer.optimizer).__name__}, {_lr(member.config)}, schedule {member.choices['schedule']}",
         "device": f"{trainer.device}{threads}, {how}",
+        **({} if world is None else {"processes": _processes(world, trainer.batch_size)}),
         "folder": str(member.folder),
     }
+
+
+def _processes(world: World, batch_size: int) -> str:
+    """Who shares each batch."""
+    edges = [batch_size * place // world.size for place in range(world.size + 1)]
+    sizes = sorted({end - start for start, end in pairwise(edges)})
+    return f"{world.size} by {world.backend}; of each batch of {batch_size:,} rows, {' or '.join(map(str, sizes))} each"
 
 
 def columns_table(dataset: Dataset, most: int) -> Table:

@@ -418,6 +418,7 @@ def _choices(member: Member) -> dict[str, Any]:
         "engine_reason": reason,
         "compile": "step" if engine in ("native", "inductor", "graphs") or is_recorded else "off",
         "stack_width": member.stack_width,
+        **({"processes": trainer.world.size} if trainer.world is not None else {}),
         **_class_weight(member),
     }
 

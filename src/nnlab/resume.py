@@ -111,6 +111,18 @@ def read_request(folder: Path, overrides: Sequence[str]) -> Request:
     return request
 
 
+def _note_processes(member: Member, content: Mapping[str, Any]) -> None:
+    choices = content.get("choices")
+    before = choices.get("processes", 1) if isinstance(choices, Mapping) else 1
+    world = member.built.trainer.world
+    now = 1 if world is None else world.size
+    if isinstance(before, int) and before != now:
+        member.built.trainer.sinks.note(
+            f"begun on {before} process{'es' * (before != 1)}, goes on with {now}: sums of other "
+            "parts are rounded otherwise, so that its bits are not those of an undisturbed run"
+        )
+
+
 def prepare_again(request: Request) -> Member:
     """Build a run once more, to go on with it; the caller holds its lock.
 
@@ -136,6 +148,7 @@ def prepare_again(request: Request) -> Member:
     member = assemble(config, record.options, _overrides(record), record.folder, printable(record.name), built)
     member.stack_width = record.stack_width
     _note_versions(member, content)
+    _note_processes(member, content)
     for text in unchecked or _damage_beside(record.folder):
         built.trainer.sinks.note(text)
     if swept:

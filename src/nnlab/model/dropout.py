@@ -23,6 +23,8 @@ class Dropout(nn.Module):
         super().__init__()
         self.p = p
         self.generator = torch.Generator()
+        #: (rows of the whole batch, the first of them that is here) where several processes share a batch
+        self.part: tuple[int, int] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """The input, masked and scaled in training mode, as it is in evaluation mode."""
@@ -39,6 +41,10 @@ class Dropout(nn.Module):
         """
         keep = 1 - self.p
         with torch.no_grad():
+            if self.part is not None:
+                num_rows, first = self.part
+                whole = x.new_empty((num_rows, *x.shape[1:])).bernoulli_(keep, generator=self.generator)
+                return whole[first : first + len(x)].div_(keep)
             return torch.empty_like(x).bernoulli_(keep, generator=self.generator).div_(keep)
 
     def extra_repr(self) -> str:

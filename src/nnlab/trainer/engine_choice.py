@@ -70,6 +70,10 @@ def choose_engine(
         NotCompiledError: if ``step`` is asked for and cannot be had, with the reason.
     """
     eager = Eager(parts, batches, accumulate_steps)
+    if parts.sharing is not None:
+        if mode == "step":
+            raise _not_compiled("several processes share each batch, by torch's own operations")
+        return Choice(eager, f"{parts.sharing.world.size} processes share each batch")
     if mode == "off":
         return Choice(eager, "trainer.compile=off")
     saved_s = num_steps * machine().saved_us / 1e6

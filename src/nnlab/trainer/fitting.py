@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nnlab.callback.base import FitView
+from nnlab.data.stream.streamed import Streamed
 from nnlab.trainer.batches import Batches, Placed, Weighted
 from nnlab.trainer.divergence import ADVICE, LastFinite, first_non_finite, floating, is_finite
 from nnlab.trainer.engine import Ahead, Engine
@@ -19,6 +20,7 @@ from nnlab.trainer.interrupt import ENDINGS, Interrupt
 from nnlab.trainer.plan import Cadence, Plan, Progress
 from nnlab.trainer.record import EpochRecord
 from nnlab.trainer.result import FitResult, Row, scalars_of
+from nnlab.trainer.sharing import Agreed
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState, copy_of
 from nnlab.trainer.step import StepParts
@@ -74,7 +76,7 @@ class Fitting:
     watchers: Watchers
     view: FitView
     cadence: Cadence
-    interrupt: Interrupt
+    interrupt: Interrupt | Agreed
     progress: Progress = field(default_factory=Progress)
     record: EpochRecord = field(default_factory=EpochRecord)
     history: list[Row] = field(default_factory=list)
@@ -499,6 +501,11 @@ class Fitting:
         return dict(zip(keys, read(scalars), strict=True))
 
     def _scores(self, rows: Placed) -> list[Tensor]:
+        sharing, parts = self.parts.sharing, self.parts
+        if sharing is not None and not isinstance(rows, Streamed):
+            weight = rows.weight if isinstance(rows, Weighted) else None
+            prediction = sharing.predict(parts.model, rows[0], parts.precision)
+            return self.evaluator.scores(prediction, rows[1], weight)
         return scores(self.evaluator, self.parts.model, rows, self.parts.precision, self._floating[0].device)
 
     def _row(self, measured: Mapping[str, float]) -> Row:

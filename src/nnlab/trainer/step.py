@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nnlab.gradient.base import Gradient, Precision
 from nnlab.loss.objective import Objective
 from nnlab.trainer.batches import Batch
+from nnlab.trainer.sharing import Sharing
 from nnlab.trainer.update import Update
 
 
@@ -23,6 +24,7 @@ class StepParts:
         gradient: how the gradient is computed.
         precision: what is computed with.
         grad_clip_norm: the largest allowed norm of the whole gradient, or None.
+        sharing: with which other processes each batch is shared; None for none.
     """
 
     model: nn.Module
@@ -31,6 +33,7 @@ class StepParts:
     gradient: Gradient
     precision: Precision
     grad_clip_norm: float | None
+    sharing: Sharing | None = None
 
     parameters: tuple[nn.Parameter, ...] = field(init=False)
     update: Update = field(init=False)
@@ -87,7 +90,10 @@ def train_step(parts: StepParts, batches: Sequence[Batch]) -> tuple[Tensor, list
     def evaluate() -> Tensor:
         for parameter in parts.parameters:
             parameter.grad = None  # what zero_grad does, without its bookkeeping of several microseconds
-        value, predictions = accumulate(gradient_of, batches)
+        if parts.sharing is None:
+            value, predictions = accumulate(gradient_of, batches)
+        else:
+            value, predictions = parts.sharing.accumulate(gradient_of, batches, parts.parameters)
         if not first:
             first.append((value, predictions))
         _clip(parts)

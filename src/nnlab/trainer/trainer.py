@@ -56,11 +56,13 @@ from nnlab.trainer.profiled import Profiled
 from nnlab.trainer.result import FitResult, scalars_of
 from nnlab.trainer.resume import Found, find
 from nnlab.trainer.shapes import check_inputs
+from nnlab.trainer.sharing import Sharing, why_not_shared
 from nnlab.trainer.sinks import Sinks
 from nnlab.trainer.state import TrainingState
 from nnlab.trainer.step import StepParts
 from nnlab.trainer.stream_batches import StreamBatches
 from nnlab.trainer.watchers import Watchers
+from nnlab.world import current
 
 Which = Literal["best", "last"]
 
@@ -204,6 +206,13 @@ class Trainer:
         self.phases = Phases(profile)
         #: where the time goes, if that was asked for
         self.profile = Profile(folder, self.phases, self.device) if profile else None
+        #: the processes that share each batch; None for this one alone
+        self.world = current()
+        if self.world is not None and self.world.backend == "nccl":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        self._sharing = None if self.world is None else Sharing(self.world, self.model)
+        if self.world is not None and not self.world.is_first:
+            folder, loggers = None, ()
         self.sinks = Sinks(folder, loggers, self.notes, name, figures, self.phases)
         self._own_threads = threads
         self.threads = threads or choose_threads(self.device, batch_size, _linear_shapes(model))
@@ -262,6 +271,7 @@ class Trainer:
             ValueError: for data that do not fit the model or the settings, and if ``compile="step"`` is impossible.
         """
         if self.engine is None:
+            self._check_sharing(train)
             self._train_batches = batches = self._batches(train)
             num_steps = self._plan(batches).num_steps
             rows_of_update = self.batch_size * self.accumulate_steps
@@ -292,6 +302,9 @@ class Trainer:
         Raises:
             ValueError: for data that do not fit the model or the settings.
         """
+        self._check_sharing(train)
+        if self._sharing is not None:
+            self._sharing.interrupt.own = interrupt
         if self._fitting_now is not None:
             raise ValueError("fit: this Trainer has been fitted; make a new Trainer, with a new optimizer, to train on")
         if in_stack:
@@ -431,7 +444,8 @@ class Trainer:
         if resume:
             for problem in found.problems if found is not None else ():
                 self.sinks.note(f"{problem}; the checkpoint before it is used")
-            self.sinks.resume(found.state["tables"] if found is not None else {"metrics": 0})
+            if self.sinks.folder is not None:  # that of the first process
+                self.sinks.resume(found.state["tables"] if found is not None else {"metrics": 0})
         run = Run(self.folder or Path(), self.hyperparameters, self.model)
         if found is not None:
             history = [(int(row["step"]), scalars_of(row)) for row in found.history]
@@ -449,7 +463,27 @@ class Trainer:
     @cached_property
     def _parts(self) -> StepParts:
         # Made when training begins: until then the optimizer may be given hooks or another step.
-        return StepParts(self.model, self.objective, self.optimizer, self.gradient, self.precision, self.grad_clip_norm)
+        return StepParts(
+            self.model,
+            self.objective,
+            self.optimizer,
+            self.gradient,
+            self.precision,
+            self.grad_clip_norm,
+            self._sharing,
+        )
+
+    def _check_sharing(self, train: Data) -> None:
+        """Refuse what several processes cannot train together."""
+        if self._sharing is None:
+            return
+        problem = why_not_shared(self.model, self.device)
+        if isinstance(train, Streamed):
+            problem = "data.streaming: rows that stay on disk are not shared among processes; use data.streaming=false"
+        if isinstance(train, DataLoader):
+            problem = "train: expected tensors, which processes can share, found a DataLoader"
+        if problem is not None:
+            raise ValueError(problem)
 
     def _plan(self, batches: Batches) -> Plan:
         steps_per_epoch = -(-batches.num_batches // self.accumulate_steps)
@@ -492,7 +526,7 @@ class Trainer:
             watchers=Watchers(self.callbacks, self.sinks.note, self.phases),
             view=view,
             cadence=self.cadence,
-            interrupt=interrupt,
+            interrupt=interrupt if self._sharing is None else self._sharing.interrupt,
         )
 
     def _with_state(self, state: Mapping[str, Tensor], splits: Mapping[str, Placed]) -> dict[str, float]:
