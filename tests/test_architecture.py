@@ -109,6 +109,8 @@ EXCEPTIONS = {
     ("trainer.trainer", "schedule.constant"),
     ("trainer.trainer", "gradient.autograd"),
     ("trainer.trainer", "model.dropout"),
+    # masks that several processes draw for a whole batch
+    ("trainer.sharing", "model.dropout"),
     # what turns any figure, whatever it shows, into a picture
     ("trainer.sinks", "figure"),
     # callbacks that draw a figure of their own, imported only when they draw it

@@ -195,6 +195,12 @@ def test_terminated_run_is_saved_and_goes_on_to_the_same_bits(whole, tmp_path):
     assert "already holds a run of another command" in again.stderr
 
 
+def test_other_verbs_are_the_first_process_alone(tmp_path):
+    answer = torchrun(tmp_path, "-m", "nnlab", "--version")
+    assert answer.returncode == 0
+    assert answer.stdout.count("nnlab 0.1.0") == 1
+
+
 REFUSED = [
     (["-m", "seed=0,1"], "torchrun: its processes train one run together"),
     (["model.norm=batch"], "torch synchronizes batch norm on CUDA alone"),

@@ -38,6 +38,8 @@ def _main(words: list[str]) -> int:
 
         return completion.complete()
     verb, rest = (words[0], words[1:]) if words else ("--help", [])
+    if is_silent() and verb not in ("train", "resume"):
+        return 0  # the first of torchrun's processes does it
     try:
         code = _run(verb, rest)
         sys.stdout.flush()

@@ -23,7 +23,7 @@ from nnlab.config import ConfigError, Library, config_folder
 from nnlab.folder import FolderError, claim_folder, make_folder, member_name
 from nnlab.lock import RunLock
 from nnlab.sweep.plan import Plan, plan_lines, relative
-from nnlab.torchrun import is_told_to_share
+from nnlab.torchrun import is_silent, is_told_to_share
 
 if TYPE_CHECKING:
     from nnlab.sweep.crew import Crew  # knows torch
@@ -55,6 +55,8 @@ def train(arguments: Arguments) -> int:
     command = checked(arguments, multirun)
     flags = arguments.as_hydra_wants()
     if arguments.flags.keys() & {"--cfg", "--info", "--hydra-help", "--shell-completion"}:
+        if is_silent():
+            return 0
         try:
             return _through_hydra([*flags, *arguments.overrides], Session(command, None))
         except SystemExit as ending:
@@ -89,9 +91,10 @@ def _shared(arguments: Arguments, command: Command) -> int:
         return OUTPUTS / command.name / world.run_id
 
     def begin(folder: Path) -> int:
+        is_new = not folder.exists()
         claim_folder(folder)
         words = [word for word in arguments.overrides if not word.startswith("hydra.run.dir=")]
-        session = Session(command, folder)
+        session = Session(command, folder if is_new else None)
         return _through_hydra([*arguments.as_hydra_wants(), *words, f"hydra.run.dir={quoted(folder)}"], session)
 
     config, _ = composed(arguments.config_dirs, command.overrides)

@@ -23,6 +23,7 @@ PAGES = [
     "docs/speed.md",
     "docs/learning-rate.md",
     "docs/sweeps.md",
+    "docs/scaling.md",
     "docs/comparison.md",
     "docs/reliability.md",
     "docs/meaning.md",
