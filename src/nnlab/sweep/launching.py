@@ -137,7 +137,10 @@ class Launching:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with RunLock(self.folder), env_override(self.config.hydra.job.env_set):
-            yield
+            try:
+                yield
+            finally:
+                self.crew.close()
 
     def planned(self, batch: Sequence[Sequence[str]]) -> tuple[PlannedMember, ...]:
         """Members as they would be; nothing is written.
