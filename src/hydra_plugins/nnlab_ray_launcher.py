@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -52,10 +51,9 @@ class RayLauncher(Launcher):  # type: ignore[misc]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Look at the sweep as a whole."""
-        from nnlab.config import ConfigError
+        from nnlab.sweep.launchers import need_ray
 
-        if find_spec("ray") is None:
-            raise ConfigError("hydra/launcher=ray needs Ray: pip install 'nnlab[ray]'")
+        need_ray()
         from nnlab.sweep.launching import Launching, launcher
         from nnlab.sweep.on_ray import RayAsked, RayCrew
 
