@@ -81,7 +81,7 @@ def shared(tmp_path_factory):
 def test_two_processes_compute_what_one_does(name, shared):
     alone = shared_cases.train(name)
     found = shared[0][name]
-    assert found["status"] == alone["status"] == "completed"
+    assert found["status"] == alone["status"] == shared_cases.ENDS.get(name, "completed")
     assert found["weights"] == pytest.approx(alone["weights"], rel=1e-6, abs=1e-9)
     assert [row.keys() for row in found["history"]] == [row.keys() for row in alone["history"]]
     for ours, theirs in zip(found["history"], alone["history"], strict=True):
