@@ -8,7 +8,7 @@ from functools import cache
 RUN_ID = "TORCHELASTIC_RUN_ID"
 
 #: seconds for which a process waits for the first one to say what is wrong
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
 
 
 def is_told_to_share() -> bool:
