@@ -68,8 +68,7 @@ class World:
         try:
             dist.all_reduce(tensor)
         except RuntimeError as error:
-            first_line = str(error).strip().partition("\n")[0]
-            raise RuntimeError(f"another process is gone ({first_line}); torchrun says which ended first") from None
+            raise RuntimeError("another process is gone; torchrun says which one ended first, and how") from error
         return tensor
 
     def tell(self, text: str) -> str:
