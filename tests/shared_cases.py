@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from nnlab import Trainer
+from nnlab.callback.early_stopping import EarlyStopping
 from nnlab.gradient.backprop import Backprop
-from nnlab.loss import BCE, MSE
+from nnlab.loss import BCE, MSE, CrossEntropy
 from nnlab.metric import AUROC, MAE, R2, Accuracy
 from nnlab.model.dropout import Dropout
 from nnlab.trainer.batches import Weighted
@@ -35,10 +36,40 @@ def model(dropout=0.0):
     return nn.Sequential(*layers)
 
 
+def frozen():
+    net = model()
+    net[0].weight.requires_grad_(False)
+    return net
+
+
+def three(number, seed):
+    x, y = rows(number, seed, False)
+    return x, (y > -0.5).long().squeeze(1) + (y > 0.5).long().squeeze(1)
+
+
+def three_model():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def decaying(parameters, lr):
+    """Shrinks whatever has a gradient, be it zero."""
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.5)
+
+
+def bold(parameters, lr):
+    return torch.optim.SGD(parameters, lr=1e3 * lr)
+
+
 BINARY = (rows(101, 0, True), rows(33, 1, True))  # neither is a multiple of anything
 VALUES = (rows(90, 2, False), rows(31, 3, False))
+THREE = (three(53, 6), three(20, 7))
+#: the first half of each batch of 8 is of class 0
+HALVES = (THREE[0][0][:48], torch.tensor([0, 0, 0, 0, 1, 2, 1, 2] * 6))
+WEIGHTED = nn.CrossEntropyLoss(torch.tensor([0.0, 2.0, 1.0], dtype=torch.float64))
 FEW = (rows(5, 4, True), rows(1, 5, True))
 CLASSES = {"loss": BCE(), "metrics": [Accuracy(), AUROC()], "batch_size": 16}
+THIRDS = {"metrics": [Accuracy()], "batch_size": 16}
 NUMBERS = {"loss": MSE(), "metrics": [MAE(), R2()], "batch_size": 16}
 #: name -> data, model, arguments of the Trainer
 CASES = {
@@ -48,8 +79,19 @@ CASES = {
     "by hand": (BINARY, model, CLASSES | {"gradient": Backprop()}),
     "dropout": (BINARY, lambda: model(0.4), CLASSES),
     "one row a batch": (FEW, model, CLASSES | {"metrics": [Accuracy()], "batch_size": 1}),
+    "classes that count differently": (THREE, three_model, THIRDS | {"loss": CrossEntropy(0.1, [1, 5, 0.2])}),
+    "a class that counts nothing, torch's loss": (
+        (HALVES, THREE[1]),
+        three_model,
+        THIRDS | {"loss": WEIGHTED, "batch_size": 8, "shuffle": False, "accumulate_steps": 3},
+    ),
+    "frozen": (BINARY, frozen, CLASSES | {"optimizer": decaying}),
+    "diverging": (VALUES, model, NUMBERS | {"optimizer": bold}),
+    "stopped early": (VALUES, model, NUMBERS | {"callbacks": [EarlyStopping(1, 10.0, None)]}),
     "L-BFGS": (VALUES, model, NUMBERS | {"optimizer": torch.optim.LBFGS, "batch_size": 90}),
 }
+#: those that do not go through all of their epochs
+ENDS = {"diverging": "diverged", "stopped early": "early_stopped"}
 
 
 def train(name):

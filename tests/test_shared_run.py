@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 import shared_cases
+from nnlab.world import joined
 
 ROOT = Path(__file__).parents[1]
 #: 4 steps an epoch, 160 in all
@@ -30,8 +32,13 @@ class Slow(Callback):
 '''
 
 
-def command(*words, torchrun=()):
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *torchrun]
+STANDALONE = ("--standalone",)
+#: as torchrun is without any of them, but for its port, which another torchrun may have
+WITHOUT_ID = ("--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0")
+
+
+def command(*words, torchrun=(), meeting=STANDALONE):
+    start = ["-m", "torch.distributed.run", *meeting, "--nproc-per-node", "2", *torchrun]
     return [sys.executable, *start, *words]
 
 
@@ -81,7 +88,7 @@ def shared(tmp_path_factory):
 def test_two_processes_compute_what_one_does(name, shared):
     alone = shared_cases.train(name)
     found = shared[0][name]
-    assert found["status"] == alone["status"] == "completed"
+    assert found["status"] == alone["status"] == shared_cases.ENDS.get(name, "completed")
     assert found["weights"] == pytest.approx(alone["weights"], rel=1e-6, abs=1e-9)
     assert [row.keys() for row in found["history"]] == [row.keys() for row in alone["history"]]
     for ours, theirs in zip(found["history"], alone["history"], strict=True):
@@ -136,15 +143,14 @@ def test_metrics_are_those_of_one_process(whole, tmp_path):
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
-def begun(folder, words, options):
+def begun(folder, words, options, meeting=STANDALONE):
     """A run that is at work, once it has some rows."""
     process = subprocess.Popen(
-        command("-m", "nnlab", *words, torchrun=options), cwd=folder, env=environment(folder), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+        command("-m", "nnlab", *words, torchrun=options, meeting=meeting), cwd=folder, env=environment(folder),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    table = folder / "run" / "metrics.csv"
     for _ in range(600):
-        if table.exists() and len(table.read_text().splitlines()) > 12:
+        if any(len(table.read_text().splitlines()) > 12 for table in folder.rglob("metrics.csv")):
             return process
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
@@ -175,6 +181,31 @@ def test_killed_process_costs_nothing_but_time(whole, tmp_path):
     assert len(history) == 1
     assert history[0]["step"] > 0
     assert result(tmp_path / "run")["status"] == "completed"
+
+
+def test_first_process_killed_where_torchrun_has_no_id_goes_on_in_its_folder(whole, tmp_path):
+    process = begun(tmp_path, slowed(tmp_path)[:-1], ["--max-restarts", "1"], WITHOUT_ID)
+    os.kill(children(process)[0], signal.SIGKILL)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    (folder,) = (tmp_path / "outputs" / "moons").iterdir()
+    assert folder.name.startswith("torchrun_")
+    assert_same_bits(folder, whole[0])
+    assert len(json.loads((folder / "run.json").read_text())["history"]) == 1
+
+
+def test_run_that_one_process_compiled_goes_on_in_two(tmp_path):
+    words = [sys.executable, "-m", "nnlab", *RUN, "trainer.max_epochs=1", "trainer.precision=fp32", "hydra.run.dir=run"]
+    subprocess.run(words, cwd=tmp_path, env=environment(tmp_path), check=True, timeout=60)
+    path = tmp_path / "run" / "run.json"
+    content = json.loads(path.read_text())
+    content["choices"] |= {"engine": "native", "compile": "step"}  # as a run of many steps has it
+    path.write_text(json.dumps(content))
+    (tmp_path / "run" / "manifest.json").unlink()
+    answer = torchrun(tmp_path, "-m", "nnlab", "resume", "run", "trainer.max_epochs=2")
+    assert answer.returncode == 0, answer.stderr
+    assert result(tmp_path / "run")["epochs"] == 2
+    assert any("begun on 1 process, goes on with 2" in note for note in result(tmp_path / "run")["notes"])
 
 
 def test_terminated_run_is_saved_and_goes_on_to_the_same_bits(whole, tmp_path):
@@ -213,3 +244,38 @@ def test_what_processes_cannot_share_is_refused_once(words, message, tmp_path):
     assert answer.returncode != 0
     assert answer.stderr.count(message) == 1
     assert not list(tmp_path.glob("outputs/*/*/run.json"))
+
+
+LATE = """
+import os, time
+if os.environ.get("RANK") == "0":
+    time.sleep(3)
+"""
+
+
+def test_first_process_says_what_is_wrong_though_another_finds_it_first(tmp_path):
+    words = slowed(tmp_path)[:-1]
+    (tmp_path / "slowly.py").write_text(LATE + SLOW)
+    answer = torchrun(tmp_path, "-m", "nnlab", *words, "optim.lr=-1")
+    assert answer.returncode != 0
+    assert answer.stderr.count("nnlab train: optim.lr: ") == 1, answer.stderr
+    assert "process 1: optim.lr" not in answer.stderr
+
+
+def test_error_of_one_process_alone_is_said_and_ends_all(tmp_path):
+    words = slowed(tmp_path)[:-1]
+    (tmp_path / "slowly.py").write_text('import os\nassert os.environ.get("RANK") != "1"\n' + SLOW)
+    answer = torchrun(tmp_path, "-m", "nnlab", *words)
+    assert answer.returncode != 0
+    assert answer.stderr.count("nnlab train, process 1: ") == 1, answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("cuda:1", "use device=cuda"), ("auto", "than its 1 CUDA device: use --nproc-per-node 1")]
+)
+def test_gpu_that_processes_would_share_is_refused(device, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ValueError, match=message), joined(device):
+        pass

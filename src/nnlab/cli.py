@@ -9,7 +9,7 @@ from typing import Any
 
 from nnlab import collector
 from nnlab.config import ConfigError
-from nnlab.torchrun import is_silent
+from nnlab.torchrun import is_silent, let_first_speak, speaker
 from nnlab.words import counted
 
 
@@ -52,19 +52,23 @@ def _main(words: list[str]) -> int:
         print(f"nnlab {verb}: interrupted", file=sys.stderr)
         return 130
     except ConfigError as error:
-        if not is_silent():  # the first of torchrun's processes says the same
-            print_problems(f"nnlab {verb}", error.problems)
+        _say_what_is_wrong(verb, error.problems)
         return 2
     except ValueError as error:
-        print_problems(f"nnlab {verb}", [str(error)])
+        _say_what_is_wrong(verb, [str(error)])
         return 2
     except OSError as error:
-        print_problems(f"nnlab {verb}", [str(error)])
+        _say_what_is_wrong(verb, [str(error)])
         try:
             sys.stdout.flush()
         except OSError:
             _drop_what_is_left_to_print()
         return 1
+
+
+def _say_what_is_wrong(verb: str, problems: Sequence[str]) -> None:
+    let_first_speak()
+    print_problems(speaker(f"nnlab {verb}"), problems)
 
 
 def _print_whatever_the_terminal_can() -> None:

@@ -34,6 +34,7 @@ from nnlab.trust import (
     check_sizes,
     check_training_state,
 )
+from nnlab.world import current
 
 #: keys whose change leaves the experiment what it is: how long it goes on, how often it is saved, what is drawn of it
 CHANGEABLE = (
@@ -292,7 +293,8 @@ def _build(record: RunRecord, config: Mapping[str, Any], plugins: Sequence[str])
         _check_model_size(record, config)
         # What nnlab chose itself the first time is chosen again, whatever this machine would say.
         trainer = {**config["trainer"], "threads": record.threads}
-        if trainer.get("compile", "auto") == "auto":
+        # Several processes share each batch by torch's own operations, however one process did its steps.
+        if trainer.get("compile", "auto") == "auto" and current() is None:
             trainer["compile"] = record.compile
         as_chosen = {**config, "trainer": trainer, "device": record.device}
         return build(as_chosen, record.options, record.folder, printable(record.name))

@@ -35,13 +35,27 @@ def run_shared(device: str, place: Callable[[World], Path], begin: Begin, go_on:
         is_there = world.tell(str((folder / RUN_FILE).exists()) if world.is_first else "") == "True"
         if world.is_first:
             world.wait()  # until the others have their copies
-            return go_on(folder) if is_there else begin(folder)
+            return _unless_failed(go_on(folder) if is_there else begin(folder))
         with TemporaryDirectory(prefix="nnlab-") as name, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
             own = Path(name) / "run"
             if is_there:
                 shutil.copytree(folder, own, ignore=shutil.ignore_patterns(".lock", "figures", "events.*"))
             world.wait()
-            return go_on(own) if is_there else begin(own)
+            return _unless_failed(go_on(own) if is_there else begin(own))
+
+
+def _unless_failed(code: int) -> int:
+    """The exit code of a process that waits for the others.
+
+    Args:
+        code: of its run.
+
+    Raises:
+        SystemExit: if the run failed: the others may be in the middle of a step, and what they wait for never comes.
+    """
+    if code:
+        raise SystemExit(code)
+    return code
 
 
 def resume_shared(folder: Path, overrides: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from nnlab.torchrun import RUN_ID
+from nnlab.torchrun import RUN_ID, let_first_speak
 
 #: the run id of a torchrun that was not given one
 NO_ID = "none"
@@ -65,7 +65,10 @@ class World:
         Raises:
             RuntimeError: if another process is gone.
         """
-        dist.all_reduce(tensor)
+        try:
+            dist.all_reduce(tensor)
+        except RuntimeError as error:
+            raise RuntimeError("another process is gone; torchrun says which one ended first, and how") from error
         return tensor
 
     def tell(self, text: str) -> str:
@@ -104,11 +107,15 @@ def joined(device: str) -> Iterator[World]:
 
     Args:
         device: as ``device`` has it: with ``cpu``, or where there is no CUDA, messages go by gloo, else by NCCL.
+
+    Raises:
+        ValueError: for a device that not every process can have, and where a restart would find no run.
     """
     global _current
     is_on_cpu = device == "cpu" or not torch.cuda.is_available()
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if not is_on_cpu:
+        _check_devices(device, local_rank)
         torch.cuda.set_device(local_rank)
     world = World(
         int(os.environ["RANK"]),
@@ -127,16 +134,37 @@ def joined(device: str) -> Iterator[World]:
         yield world
         with suppress(RuntimeError):  # one that leaves early would take its connections from under the others
             world.wait()
+    except ValueError:
+        let_first_speak()  # it has to find the others connected until then
+        raise
     finally:
         _current = None
         dist.destroy_process_group()
 
 
+def _check_devices(device: str, local_rank: int) -> None:
+    """Refuse a GPU that processes would have to share."""
+    count = torch.cuda.device_count()
+    if ":" in device:
+        raise ValueError(f"device={device}: each of torchrun's processes has a GPU of its own; use device=cuda")
+    if local_rank >= count:
+        raise ValueError(
+            f"torchrun has started more processes on this host than its {count} CUDA device{'s' * (count != 1)}: use "
+            f"--nproc-per-node {count}, or device=cpu"
+        )
+
+
 def _run_id() -> str:
-    """torchrun's id; where it has none, the moment at which torchrun itself began, which a restart does not change."""
+    """torchrun's id; where it has none, the name that it gives its folder of logs, which a restart does not change.
+
+    Raises:
+        ValueError: if it has neither.
+    """
     found = os.environ[RUN_ID]
-    if found != NO_ID:
-        return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in found)
-    parent = Path(f"/proc/{os.getppid()}")
-    began = int(parent.stat().st_ctime) if parent.exists() else 0
-    return f"torchrun_{began}_{os.getppid()}"
+    if found == NO_ID:
+        # torchrun's own: <folder of this launch>/attempt_<restarts>/<local rank>/error.json
+        parents = Path(os.environ.get("TORCHELASTIC_ERROR_FILE", "")).parents
+        if len(parents) < 3 or not parents[1].name.startswith("attempt_"):
+            raise ValueError("torchrun has no run id that a restart would find: give it one, with --rdzv-id=NAME")
+        found = f"torchrun_{parents[2].name.removeprefix(f'{NO_ID}_')}"
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in found)

@@ -9,6 +9,7 @@ from types import FrameType, TracebackType
 from typing import Any, final
 
 from nnlab import collector
+from nnlab.torchrun import is_silent
 
 #: signal -> (status of the run, exit code of the process)
 ENDINGS = {
@@ -72,7 +73,8 @@ class Interrupt:
                 raise KeyboardInterrupt
             os._exit(ENDINGS[signal.Signals(number)][1])
         self.received = signal.Signals(number)
-        if parent_process() is None:  # else it is a sweep's worker, whose parent has said so
+        # A sweep's worker has a parent that says so, and torchrun's processes have a first one.
+        if parent_process() is None and not is_silent():
             _say(f"{self.received.name}: what is under way is finished and saved; a second signal ends at once")
 
 

@@ -5,6 +5,7 @@ one sum of one vector: whatever computes the gradient, the parameters stay the s
 drawn for the whole batch by every process, from the same stream: they do not depend on how many there are.
 """
 
+import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nnlab.gradient.base import Precision
+from nnlab.loss.base import Loss
 from nnlab.model.dropout import Dropout
 from nnlab.trainer.batches import Batch
 from nnlab.trainer.evaluation import predict
@@ -54,11 +56,13 @@ class Sharing:
     Args:
         world: the processes.
         model: the same in each.
+        loss: what is averaged over the rows of a batch.
     """
 
-    def __init__(self, world: World, model: nn.Module) -> None:
+    def __init__(self, world: World, model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.world = world
         self.interrupt = Agreed()
+        self._loss = loss
         self._dropouts = [layer for layer in model.modules() if isinstance(layer, Dropout)]
 
     def accumulate(
@@ -70,23 +74,28 @@ class Sharing:
             gradient_of: adds the gradient of rows, times a share, to what is there, and returns their objective and
                 prediction.
             batches: of one update, the same in every process.
-            parameters: whose gradients are summed.
+            parameters: whose gradients are summed; one without is one without afterwards.
 
         Returns:
             The objective over all rows, a scalar, and the prediction for each batch, all of its rows.
         """
-        total = sum(map(_weight_of, batches))
-        value: Tensor | None = None
+        total = sum(map(_size_of, batches))
+        value = parameters[0].new_zeros(())
         own: list[tuple[slice, Tensor]] = []
         for batch in batches:
-            rows, counted = self._rows(batch)
-            share = (_weight_of(_part(batch, rows)) if counted else 0.0) / total
-            with self._masked(len(batch.inputs), rows):
-                objective, prediction = gradient_of(_part(batch, rows), share)
-            value = objective * share if value is None else value + objective * share
-            own.append((rows if counted else slice(0, 0), prediction))
-        assert value is not None
-        return self._sum(value, own, batches, parameters)
+            rows = self.world.share(len(batch.inputs))
+            share = self._share(batch, rows) * _size_of(batch) / total
+            # One that has no row computes one for nothing: it then knows as well what has a gradient.
+            computed = rows if rows.stop > rows.start else slice(0, 1)
+            before = None if share else [None if p.grad is None else p.grad.clone() for p in parameters]
+            with self._masked(len(batch.inputs), computed):
+                objective, prediction = gradient_of(_part(batch, computed), share)
+            if before is None:
+                value = value + objective * share
+            else:  # rows that count nothing have no mean, and 0 times that is none either
+                _forget(parameters, before)
+            own.append((rows, prediction))
+        return self._sum(value, own, batches, [p for p in parameters if p.grad is not None])
 
     def predict(self, model: nn.Module, inputs: Tensor, precision: Precision) -> Tensor:
         """The outputs for all rows of a split, each process computing its own.
@@ -107,13 +116,24 @@ class Sharing:
             whole[rows] = outputs
         return self.world.add(whole)
 
-    def _rows(self, batch: Batch) -> tuple[slice, bool]:
-        """This process's rows of a batch, and whether they count: one that has none computes one for nothing."""
-        rows = self.world.share(len(batch.inputs))
-        if rows.stop > rows.start and (batch.weight is None or bool(batch.weight[rows].any())):
-            return rows, True
-        first = 0 if batch.weight is None else int(batch.weight.argmax())
-        return slice(first, first + 1), False
+    def _share(self, batch: Batch, rows: slice) -> float:
+        """What some rows of a batch count in its mean, from 0 to 1; NaN where no row of it counts anything."""
+        weight = self._row_weight(batch)
+        if weight is None:
+            return float(rows.stop - rows.start) / len(batch.inputs)
+        own, whole = (float(part.double().sum()) for part in (weight[rows], weight))
+        return own / whole if whole else math.nan
+
+    def _row_weight(self, batch: Batch) -> Tensor | None:
+        """What each row counts in a batch's mean, [B]; None where all count 1."""
+        of_class = None
+        if isinstance(self._loss, Loss):
+            of_class = self._loss.sample_weight(batch.target)
+        elif isinstance(self._loss, nn.CrossEntropyLoss | nn.NLLLoss) and self._loss.weight is not None:
+            of_class = self._loss.weight[batch.target]
+        if batch.weight is None or of_class is None:
+            return of_class if batch.weight is None else batch.weight
+        return batch.weight * of_class
 
     def _sum(
         self,
@@ -124,8 +144,7 @@ class Sharing:
     ) -> tuple[Tensor, list[Tensor]]:
         """Everything that processes have to say to one another of a step, as one vector."""
         first = parameters[0]
-        sizes = [parameter.numel() for parameter in parameters]
-        gradients = [first.new_zeros(p.numel()) if p.grad is None else p.grad.reshape(-1) for p in parameters]
+        gradients = [p.grad.reshape(-1) for p in parameters if p.grad is not None]
         flags = first.new_tensor(self.interrupt.flags())
         wholes = []
         for batch, (rows, prediction) in zip(batches, own, strict=True):
@@ -134,9 +153,9 @@ class Sharing:
             wholes.append(whole)
         parts = [*gradients, value.detach().reshape(1).to(first.dtype), flags, *(one.reshape(-1) for one in wholes)]
         found = torch.split(self.world.add(torch.cat(parts)), [part.numel() for part in parts])
-        for parameter, gradient in zip(parameters, found[: len(sizes)], strict=True):
+        for parameter, gradient in zip(parameters, found[: len(parameters)], strict=True):
             parameter.grad = gradient.reshape(parameter.shape).clone()
-        total, heard, *outputs = found[len(sizes) :]
+        total, heard, *outputs = found[len(parameters) :]
         self.interrupt.hear(heard.tolist())
         shapes = zip(outputs, wholes, own, strict=True)
         return total[0].clone(), [one.reshape(whole.shape).to(mine.dtype) for one, whole, (_, mine) in shapes]
@@ -173,5 +192,12 @@ def _part(batch: Batch, rows: slice) -> Batch:
     return Batch(batch.inputs[rows], batch.target[rows], None if batch.weight is None else batch.weight[rows])
 
 
-def _weight_of(batch: Batch) -> float:
+def _forget(parameters: Sequence[nn.Parameter], before: Sequence[Tensor | None]) -> None:
+    """Put gradients back to what they were; those that were not there yet are zero."""
+    for parameter, gradient in zip(parameters, before, strict=True):
+        if parameter.grad is not None:
+            parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
+
+
+def _size_of(batch: Batch) -> float:
     return len(batch.inputs) if batch.weight is None else float(batch.weight.double().sum())

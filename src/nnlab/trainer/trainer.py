@@ -210,9 +210,9 @@ class Trainer:
         self.world = current()
         if self.world is not None and self.world.backend == "nccl":
             nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
-        self._sharing = None if self.world is None else Sharing(self.world, self.model)
+        self._sharing = None if self.world is None else Sharing(self.world, self.model, loss)
         if self.world is not None and not self.world.is_first:
-            folder, loggers = None, ()
+            folder, loggers, figures = None, (), ()
         self.sinks = Sinks(folder, loggers, self.notes, name, figures, self.phases)
         self._own_threads = threads
         self.threads = threads or choose_threads(self.device, batch_size, _linear_shapes(model))
@@ -478,6 +478,10 @@ class Trainer:
         if self._sharing is None:
             return
         problem = why_not_shared(self.model, self.device)
+        if any(isinstance(layer, nn.modules.dropout._DropoutNd) for layer in self.model.modules()):
+            text = "torch's own dropout draws the same masks in every process; nnlab.model.dropout.Dropout does not"
+            if text not in self.notes:
+                self.sinks.note(text)
         if isinstance(train, Streamed):
             problem = "data.streaming: rows that stay on disk are not shared among processes; use data.streaming=false"
         if isinstance(train, DataLoader):
@@ -616,6 +620,11 @@ class Trainer:
             )
         smallest = num_rows % self.batch_size or min(self.batch_size, num_rows)
         has_norm = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules())
+        if has_norm and self.world is not None and smallest < self.world.size:
+            raise ValueError(
+                f"data.batch_size: {self.batch_size} leaves a batch of {smallest} of the {num_rows} rows, too few for "
+                f"batch norm in {self.world.size} processes; choose another size, or model.norm=layer"
+            )
         if has_norm and smallest == 1:
             raise ValueError(
                 f"data.batch_size: {self.batch_size} leaves a batch of a single one of the {num_rows} rows, which "
