@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 from nnlab.config import ConfigError
 from nnlab.sweep.jobs import Job
@@ -16,13 +16,8 @@ OnMessage = Callable[[int, Any], None]
 class Crew(ABC):
     """Those who do the jobs of a sweep."""
 
-    #: seconds for which a worker that was lost may still hold the locks of its members
-    patience_s: ClassVar[float] = 0.0
-
-    @property
-    @abstractmethod
-    def num_workers(self) -> int | None:
-        """Jobs at a time; None to choose by a rule on the work and the cores of this machine."""
+    #: jobs at a time; None to choose by a rule on the work and the cores of this machine
+    num_workers: int | None
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], num_workers: int, work: Work[Job], on_message: OnMessage) -> dict[int, str]:
@@ -49,10 +44,6 @@ class Crew(ABC):
             num_workers: jobs at a time.
         """
 
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of what was taken for the work."""
-
 
 @final
 class Processes(Crew):
@@ -70,12 +61,7 @@ class Processes(Crew):
             raise ConfigError(
                 f"hydra.launcher.num_workers: expected at least 1, or null for a rule, found {num_workers}"
             )
-        self._num_workers = num_workers
-
-    @property
-    def num_workers(self) -> int | None:
-        """See ``Crew``."""
-        return self._num_workers
+        self.num_workers = num_workers
 
     def run(self, jobs: Sequence[Job], num_workers: int, work: Work[Job], on_message: OnMessage) -> dict[int, str]:
         """See ``Crew``."""
@@ -84,6 +70,3 @@ class Processes(Crew):
     def line(self, num_workers: int) -> str | None:
         """See ``Crew``."""
         return f"on {num_workers} worker processes" if num_workers > 1 else None
-
-    def close(self) -> None:
-        """See ``Crew``."""

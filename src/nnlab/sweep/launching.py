@@ -137,10 +137,7 @@ class Launching:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with RunLock(self.folder), env_override(self.config.hydra.job.env_set):
-            try:
-                yield
-            finally:
-                self.crew.close()
+            yield
 
     def planned(self, batch: Sequence[Sequence[str]]) -> tuple[PlannedMember, ...]:
         """Members as they would be; nothing is written.

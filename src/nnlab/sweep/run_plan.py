@@ -77,8 +77,7 @@ def run_plan(
                 _say(console, line)
             if said is not None:
                 said.update(lines)
-            stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-            todo = Todo(plan.folder, members, tuple(plugins), check, stamp, rung, crew.patience_s)
+            todo = Todo(plan.folder, members, tuple(plugins), check, time.strftime("%Y-%m-%d_%H-%M-%S"), rung)
             results |= _done(todo, jobs, crew, console, len(plan.members))
         outcome.results = [results[number] for number in sorted(results)]
         failed = any(result.status == "failed" for result in outcome.results)

@@ -17,7 +17,7 @@ from nnlab.console import log_header
 from nnlab.durable import durable_together, make_room_for_files
 from nnlab.experiment import Result, refused
 from nnlab.folder import RUN_FILE, FolderError
-from nnlab.lock import RunLock, is_locked
+from nnlab.lock import RunLock
 from nnlab.pointer import CHECKPOINTS, read_pointer
 from nnlab.resume import prepare_again, read_request
 from nnlab.rows import Rows
@@ -50,7 +50,6 @@ class Todo:
         check: raises ConfigError for a config that may not be begun; None where the command itself has made the plan.
         stamp: tells the stacks of this process's sweep from those of earlier ones.
         rung: how far members train before they are compared.
-        patience_s: seconds for which a worker that was lost may still hold the locks of its members.
     """
 
     folder: Path
@@ -59,7 +58,6 @@ class Todo:
     check: Callable[[Mapping[str, Any]], None] | None
     stamp: str
     rung: Rung = WHOLE
-    patience_s: float = 0.0
 
 
 def work(todo: Todo, job: Job, send: Send) -> None:
@@ -143,7 +141,6 @@ class _Work:
         """Build a member; a result if it cannot be begun."""
         try:
             member.folder.mkdir(exist_ok=True)
-            self._wait_for(member.folder)
             lock = self._held[member.number] = self._locks.enter_context(RunLock(member.folder))
             try:
                 prepared, is_begun = self._prepared(member)
@@ -165,12 +162,6 @@ class _Work:
             self._begun.add(len(self._ready))
         self._ready.append((member, prepared))
         return None
-
-    def _wait_for(self, folder: Path) -> None:
-        """Wait until a worker that was lost has let go of a member."""
-        until = time.monotonic() + self._todo.patience_s
-        while is_locked(folder) and time.monotonic() < until:
-            time.sleep(TICK_S / 10)
 
     def _prepared(self, member: PlannedMember) -> tuple[experiment.Member, bool]:
         """A member that is ready to fit, and whether it has begun before."""
