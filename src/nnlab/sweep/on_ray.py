@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -16,6 +17,7 @@ from ray.exceptions import (
     NodeDiedError,
     ObjectLostError,
     OutOfMemoryError,
+    RayActorError,
     RayError,
     RayTaskError,
     TaskCancelledError,
@@ -23,6 +25,8 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from nnlab.config import ConfigError
+from nnlab.folder import FolderError
 from nnlab.sweep.carried import packed, unpack
 from nnlab.sweep.crew import Crew, OnMessage
 from nnlab.sweep.jobs import Job
@@ -64,7 +68,11 @@ class RayCrew(Crew):
         self._asked = asked
         self._environment = environment
         self._cluster = Cluster(asked)
-        room = self._cluster.room()
+        try:
+            room = self._cluster.room()
+        except ConfigError:
+            self._cluster.close()
+            raise
         self.num_workers = room if asked.num_workers is None else asked.num_workers
 
     def run(self, jobs: Sequence[Job], num_workers: int, work: Working, on_message: OnMessage) -> dict[int, str]:
@@ -128,6 +136,15 @@ class _Tasks:
     def run(self, num_workers: int, interrupt: Interrupt) -> dict[int, str]:
         """See ``Crew.run``."""
         failures: dict[int, str] = {}
+        try:
+            self._run(num_workers, interrupt, failures)
+        except RayActorError as error:
+            text = f"the cluster was lost ({' '.join(str(error).split())[:300]})"
+            failures |= {index: self._failure(index, text) for _, index in self._under_way.values()}
+            self._under_way.clear()
+        return failures
+
+    def _run(self, num_workers: int, interrupt: Interrupt, failures: dict[int, str]) -> None:
         waiting = deque(range(len(self._jobs)))
         is_told = False
         while True:
@@ -138,7 +155,7 @@ class _Tasks:
             while waiting and len(self._under_way) < num_workers:
                 self._begin(waiting.popleft())
             if not self._under_way:
-                return failures
+                return
             ready, _ = ray.wait(list(self._under_way), num_returns=1, timeout=TICK_S)
             self._hear()
             for reference in ready:
@@ -148,13 +165,14 @@ class _Tasks:
                     self._say_again(index, text)
                     waiting.appendleft(index)
                 elif text and not (is_told and number not in self._at_work):
-                    failures[index] = self._last_word(index, text)
+                    failures[index] = self._failure(index, text)
 
     def close(self) -> None:
         """End what is left, which is something only where an error ends all this."""
-        for reference in self._under_way:
-            ray.cancel(reference, force=True)
-        ray.kill(self._mailbox)
+        with suppress(RayError):
+            for reference in self._under_way:
+                ray.cancel(reference, force=True)
+            ray.kill(self._mailbox)
 
     def _begin(self, index: int) -> None:
         members = [self._todo.members[place] for place in self._jobs[index].places]
@@ -239,6 +257,8 @@ class _Tasks:
     def _unpack(self, payload: bytes, index: int, names: Sequence[str]) -> None:
         try:
             unpack(payload, self._todo.folder, names)
+        except FolderError as error:
+            self._on_message(index, ("said", f"ERROR: {error}"))
         except OSError as error:
             where = error.filename or self._todo.folder
             self._on_message(index, ("said", f"ERROR: {where} cannot be written: {error.strerror or error}"))
@@ -253,7 +273,12 @@ class _Tasks:
         if left:
             self._on_message(index, ("said", f"note: {names}: {text}; the job {how}"))
 
-    def _last_word(self, index: int, text: str) -> str:
+    def _failure(self, index: int, text: str) -> str:
+        """What is said of a job that is given up; its members have begun, and failed, wherever its task came to."""
+        for place in self._jobs[index].places:
+            number = self._todo.members[place].number
+            if number not in self._began:
+                self._on_message(index, ("began", number))
         lost = self._num_lost[index]
         return text + (f", the last of {lost + 1} times (hydra.launcher.max_retries={lost})" if lost else "")
 

@@ -1,4 +1,4 @@
-"""Where tasks leave what they have to say, and find whether they shall end. It imports little: it has its own process."""
+"""Where tasks leave what they have to say, and find whether they shall end: a process of its own."""
 
 from collections.abc import Sequence
 from typing import final
