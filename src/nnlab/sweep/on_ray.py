@@ -121,7 +121,7 @@ class _Tasks:
             runtime_env=self._runtime_env,
         )
         # Beside this process: it is lost only with the sweep itself.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox: Any = (
             ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here, runtime_env=self._runtime_env).remote()
         )
