@@ -1,9 +1,9 @@
 """A sweep's jobs as tasks of Ray: one whose worker or node is lost begins again from what its members have saved."""
 
 import logging
-import os
+import math
 import pickle
-import sys
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -30,7 +30,7 @@ from nnlab.folder import FolderError
 from nnlab.sweep.carried import packed, unpack
 from nnlab.sweep.crew import Crew, OnMessage
 from nnlab.sweep.jobs import Job
-from nnlab.sweep.ray_asked import RayAsked
+from nnlab.sweep.ray_asked import RayAsked, surroundings
 from nnlab.sweep.ray_cluster import Cluster
 from nnlab.sweep.ray_mailbox import Mailbox
 from nnlab.sweep.ray_task import Order, Report, perform, stacks_of
@@ -42,6 +42,8 @@ log = logging.getLogger("nnlab")
 
 #: seconds after which signals and messages are looked for
 TICK_S = 0.2
+#: seconds after a signal for tasks that have not begun to be told that they need not
+GRACE_S = 5.0
 #: what befell a task that is not to blame for it -> what is said of that
 _LOST: dict[type[RayError], str] = {
     OutOfMemoryError: "Ray ended its worker process, as the memory of its node ran out",
@@ -112,7 +114,7 @@ class _Tasks:
         self._jobs = jobs
         self._todo = todo
         self._on_message = on_message
-        self._runtime_env = _runtime_env(asked, environment)
+        self._runtime_env = surroundings(asked, environment)
         self._task = ray.remote(perform).options(
             num_cpus=asked.num_cpus,
             num_gpus=asked.num_gpus,
@@ -125,6 +127,8 @@ class _Tasks:
         self._mailbox: Any = (
             ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here, runtime_env=self._runtime_env).remote()
         )
+        self._first = self._mailbox.told.remote()
+        self._is_up = False
         self._under_way: dict[Any, tuple[int, int]] = {}  # a task's reference -> its number, and its job's
         self._at_work: set[int] = set()  # numbers of tasks that have begun
         self._num_tasks = 0
@@ -146,12 +150,14 @@ class _Tasks:
 
     def _run(self, num_workers: int, interrupt: Interrupt, failures: dict[int, str]) -> None:
         waiting = deque(range(len(self._jobs)))
-        is_told = False
+        is_told, patience_until = False, math.inf
         while True:
             if interrupt.received is not None and not is_told:
-                is_told = True
+                is_told, patience_until = True, time.monotonic() + GRACE_S
                 waiting.clear()
                 self._tell(interrupt.received)
+            if time.monotonic() > patience_until:  # Ray may look for workers that it cannot start
+                self._under_way = {ref: task for ref, task in self._under_way.items() if task[0] in self._at_work}
             while waiting and len(self._under_way) < num_workers:
                 self._begin(waiting.popleft())
             if not self._under_way:
@@ -202,6 +208,11 @@ class _Tasks:
 
     def _hear(self) -> None:
         """Pass on what tasks have sent. What a lost one sends later is not heard: another one is at its job."""
+        if not self._is_up:
+            # Until it is there, no task has said anything, and it may never come.
+            self._is_up = bool(ray.wait([self._first], timeout=0)[0])
+            if not self._is_up:
+                return
         jobs = dict(self._under_way.values())
         for task, letter in ray.get(self._mailbox.take.remote()):
             if task in jobs:
@@ -281,20 +292,3 @@ class _Tasks:
                 self._on_message(index, ("began", number))
         lost = self._num_lost[index]
         return text + (f", the last of {lost + 1} times (hydra.launcher.max_retries={lost})" if lost else "")
-
-
-def _runtime_env(asked: RayAsked, environment: Mapping[str, str]) -> dict[str, Any]:
-    """What tasks find around them: the packages that this process finds, and no GPU unless they asked for one."""
-    variables = {"PYTHONPATH": os.pathsep.join(_own_paths())} if _own_paths() else {}
-    if asked.num_gpus == 0:
-        variables["CUDA_VISIBLE_DEVICES"] = ""  # Ray itself shows all of them to such a task
-    theirs = dict(asked.runtime_env or {})
-    given = {str(name): str(value) for name, value in theirs.get("env_vars", {}).items()}
-    return {**theirs, "env_vars": {**variables, **environment, **given}}
-
-
-def _own_paths() -> list[str]:
-    """Where this process finds packages beside those that are installed."""
-    installed = (sys.prefix, sys.base_prefix)
-    paths = [os.path.abspath(path) for path in sys.path]
-    return [path for path in dict.fromkeys(paths) if os.path.isdir(path) and not path.startswith(installed)]

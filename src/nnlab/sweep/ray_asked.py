@@ -1,6 +1,8 @@
 """What ``hydra/launcher=ray`` is asked for, checked before Ray is looked for or a cluster is touched."""
 
 import math
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -76,6 +78,31 @@ def crew_of(asked: RayAsked, config: DictConfig) -> Crew:
     environment = OmegaConf.to_container(config.hydra.job.env_set, resolve=False)
     assert isinstance(environment, dict)
     return RayCrew(asked, {str(name): str(value) for name, value in environment.items()})
+
+
+def surroundings(asked: RayAsked, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What tasks find around them: the packages that this process finds, and no GPU unless they asked for one.
+
+    Args:
+        asked: what for.
+        environment: variables that tasks find, by name; those that ``runtime_env`` names come from there.
+
+    Returns:
+        A runtime environment, as Ray calls it.
+    """
+    variables = {"PYTHONPATH": os.pathsep.join(_own_paths())} if _own_paths() else {}
+    if asked.num_gpus == 0:
+        variables["CUDA_VISIBLE_DEVICES"] = ""  # Ray itself shows all of them to such a task
+    theirs = dict(asked.runtime_env or {})
+    given = {str(name): str(value) for name, value in theirs.get("env_vars", {}).items()}
+    return {**theirs, "env_vars": {**variables, **environment, **given}}
+
+
+def _own_paths() -> list[str]:
+    """Where this process finds packages beside those that are installed."""
+    installed = (sys.prefix, sys.base_prefix)
+    paths = [os.path.abspath(path) for path in sys.path]
+    return [path for path in dict.fromkeys(paths) if os.path.isdir(path) and not path.startswith(installed)]
 
 
 def _amount_problem(amount: float) -> str | None:
