@@ -22,7 +22,7 @@ from nnlab.check.composition import Composition, chosen, in_one_line
 from nnlab.config import ConfigError, Library, config_folder
 from nnlab.folder import FolderError, claim_folder, make_folder, member_name
 from nnlab.lock import RunLock
-from nnlab.sweep.plan import Plan, plan_lines, relative
+from nnlab.sweep.plan import PLANNING_LAUNCHERS, Plan, plan_lines, relative
 from nnlab.torchrun import is_silent, is_told_to_share
 
 if TYPE_CHECKING:
@@ -321,14 +321,15 @@ def _sweep(arguments: Arguments, command: Command) -> int:
     words = [*arguments.as_hydra_wants(), *command.overrides, *short_names(command)]
     launcher, sweeper = (command.values.get(f"hydra/{part}") for part in ("launcher", "sweeper"))
     if session.shows_plan:
-        if launcher not in (None, "vectorized") or sweeper not in (None, "grid"):
-            raise ConfigError("--plan: only hydra/launcher=vectorized with hydra/sweeper=grid makes a plan")
+        if launcher not in (None, *PLANNING_LAUNCHERS) or sweeper not in (None, "grid"):
+            known = " or ".join(PLANNING_LAUNCHERS)
+            raise ConfigError(f"--plan: only hydra/launcher={known} with hydra/sweeper=grid makes a plan")
         return _through_hydra(words, session)
     folder = None
     if "hydra.sweep.dir" not in command.values:
         folder = make_folder(OUTPUTS / command.name)
         words.append(f"hydra.sweep.dir={quoted(folder)}")
-    elif launcher not in (None, "vectorized"):
+    elif launcher not in (None, *PLANNING_LAUNCHERS):
         _refuse_used_sweep(Path(str(command.values["hydra.sweep.dir"])))
     try:
         return _through_hydra(words, session)

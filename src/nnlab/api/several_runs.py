@@ -23,7 +23,7 @@ from nnlab.experiment import Result as RunResult
 from nnlab.folder import make_folder
 from nnlab.report.conclusion import conclude
 from nnlab.sweep.crew import Crew
-from nnlab.sweep.plan import Plan, relative
+from nnlab.sweep.plan import PLANNING_LAUNCHERS, Plan, relative
 from nnlab.sweep.run_plan import Outcome, run_plan
 from nnlab.sweep.rung import WHOLE, Rung
 from nnlab.words import counted
@@ -159,9 +159,9 @@ def as_sweep(plan: Plan, outcome: Outcome, plugins: Sequence[str]) -> Sweep:
 
 def _check_launcher(command: Command) -> None:
     launcher, sweeper = (command.values.get(f"hydra/{part}") for part in ("launcher", "sweeper"))
-    if launcher not in (None, "vectorized") or sweeper not in (None, "grid"):
+    if launcher not in (None, *PLANNING_LAUNCHERS) or sweeper not in (None, "grid"):
         raise ConfigError(
-            "nnlab.sweep: members are trained by hydra/launcher=vectorized with hydra/sweeper=grid, the defaults; "
+            "nnlab.sweep: members are trained by hydra/launcher=vectorized or ray with hydra/sweeper=grid; "
             f"`nnlab {shlex.join(['train', '-m', *command.overrides])}` takes any"
         )
 

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from nnlab.config import ConfigError
 from nnlab.sweep.jobs import Job
-from nnlab.sweep.worker import Work
+from nnlab.sweep.work import Working
 from nnlab.sweep.workers import run_jobs
 
 #: told of a job's index and each of its messages, in the order in which the job sent them
@@ -20,7 +20,7 @@ class Crew(ABC):
     num_workers: int | None
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job], num_workers: int, work: Work[Job], on_message: OnMessage) -> dict[int, str]:
+    def run(self, jobs: Sequence[Job], num_workers: int, work: Working, on_message: OnMessage) -> dict[int, str]:
         """Do jobs, in order, as many at a time as there are workers.
 
         A job that is tried again goes on with its members from where they are saved: ``work`` sees to that. At the
@@ -35,6 +35,10 @@ class Crew(ABC):
         Returns:
             For each job that began and did not end well, what became of it: index -> one sentence.
         """
+
+    def close(self) -> None:
+        """Let go of what ``run`` has taken hold of; called once the sweep is over."""
+        return
 
     @abstractmethod
     def line(self, num_workers: int) -> str | None:
@@ -63,7 +67,7 @@ class Processes(Crew):
             )
         self.num_workers = num_workers
 
-    def run(self, jobs: Sequence[Job], num_workers: int, work: Work[Job], on_message: OnMessage) -> dict[int, str]:
+    def run(self, jobs: Sequence[Job], num_workers: int, work: Working, on_message: OnMessage) -> dict[int, str]:
         """See ``Crew``."""
         return run_jobs(jobs, num_workers, work, on_message)
 

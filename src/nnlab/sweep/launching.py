@@ -102,7 +102,10 @@ class Launching:
         members = self._composer.compose(batch)
         plan = self._plan(members, len(members) <= MOST_WITH_FIGURES)
         if self.session.shows_plan:
-            self.session.show(plan, self.crew)
+            try:
+                self.session.show(plan, self.crew)
+            finally:
+                self.crew.close()
             return []
         with self.held():
             plan = self._frozen(plan, members)
@@ -137,7 +140,10 @@ class Launching:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with RunLock(self.folder), env_override(self.config.hydra.job.env_set):
-            yield
+            try:
+                yield
+            finally:
+                self.crew.close()
 
     def planned(self, batch: Sequence[Sequence[str]]) -> tuple[PlannedMember, ...]:
         """Members as they would be; nothing is written.

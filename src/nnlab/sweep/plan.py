@@ -18,6 +18,8 @@ from nnlab.sweep.plan_check import checked_members
 from nnlab.words import counted
 
 PLAN_FILE = "plan.json"
+#: options of hydra/launcher that make one
+PLANNING_LAUNCHERS = ("vectorized", "ray")
 #: a sweep of more members draws no figures of single ones unless it is told to; the comparison has its own
 MOST_WITH_FIGURES = 20
 

@@ -21,7 +21,7 @@ from nnlab.sweep.plan import Plan, PlannedMember
 from nnlab.sweep.progress import SweepProgress
 from nnlab.sweep.rung import WHOLE, Rung
 from nnlab.sweep.stack_store import FOLDER as STACKS
-from nnlab.sweep.work import Todo, lost, work
+from nnlab.sweep.work import Todo, Working, lost
 from nnlab.trainer.interrupt import ENDINGS, Interrupt
 
 
@@ -139,7 +139,7 @@ def _done(todo: Todo, jobs: Jobs, crew: Crew, console: Console, num_members: int
                 grows = metric.partition("/")[2] in result.content["greater_is_better"]
                 progress.ended(name, result.status, metric, best.get("value"), grows)
 
-        failures = crew.run(jobs.jobs, jobs.num_workers, partial(work, todo), on_message)
+        failures = crew.run(jobs.jobs, jobs.num_workers, Working(todo), on_message)
     with member_logs(partial(_say, console)) as logs:
         for index, text in failures.items():
             for member in (todo.members[place] for place in jobs.jobs[index].places):

@@ -50,6 +50,7 @@ class Todo:
         check: raises ConfigError for a config that may not be begun; None where the command itself has made the plan.
         stamp: tells the stacks of this process's sweep from those of earlier ones.
         rung: how far members train before they are compared.
+        note: what befell the job before, for the notes of members that go on.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class Todo:
     check: Callable[[Mapping[str, Any]], None] | None
     stamp: str
     rung: Rung = WHOLE
+    note: str | None = None
 
 
 def work(todo: Todo, job: Job, send: Send) -> None:
@@ -73,6 +75,22 @@ def work(todo: Todo, job: Job, send: Send) -> None:
         if job.is_stack:
             locks.enter_context(durable_together(todo.folder))
         _Work(todo, [todo.members[place] for place in job.places], job, send, logs, locks).run()
+
+
+@final
+@dataclass(frozen=True)
+class Working:
+    """``work`` with what all jobs have in common; can be pickled.
+
+    Args:
+        todo: what they have in common.
+    """
+
+    todo: Todo
+
+    def __call__(self, job: Job, send: Send) -> None:
+        """Train the members of a job."""
+        work(self.todo, job, send)
 
 
 @final
@@ -160,6 +178,8 @@ class _Work:
         prepared.pause_after, prepared.leave = rung.pauses.get(member.number), rung.leaves.get(member.number)
         if is_begun:
             self._begun.add(len(self._ready))
+            if self._todo.note is not None:
+                prepared.built.trainer.sinks.note(self._todo.note, logging.INFO)
         self._ready.append((member, prepared))
         return None
 
