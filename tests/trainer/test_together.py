@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from nnlab import Trainer
 from nnlab.loss import CrossEntropy, Penalty
 from nnlab.loss.base import Loss
 from nnlab.metric import RMSE
@@ -139,3 +141,24 @@ def test_metrics_with_settings_of_their_own_do_not_share_a_place():
     first, second = (fitting() for _ in range(2))
     first.evaluator.metrics, second.evaluator.metrics = [Root(1)], [Root(2)]
     assert place_of(first) != place_of(second)
+
+
+def test_training_with_torchs_own_dropout_is_resumed_to_the_same_bits_by_itself(tmp_path):
+    """In three parts, each of which has the global generator for itself: begun, done, ended."""
+    splits = rows(dtype=torch.float32)
+
+    def train(folder, max_epochs, resume=False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        options = {"batch_size": 8, "max_epochs": max_epochs, "device": "cpu", "compile": "off", "folder": folder}
+        one = Trainer(model, nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=0.01), **options)
+        errors = []
+        fit_together([Task(one, splits, None, resume)], lambda number, result, error: errors.append(error))
+        one.close()
+        assert errors == [None]
+        return [parameter.tolist() for parameter in model.parameters()]
+
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    train(tmp_path / "parts", 2)
+    assert train(tmp_path / "parts", 4, resume=True) == train(tmp_path / "whole", 4)

@@ -224,6 +224,8 @@ class Trainer:
         self._train_batches: Batches | None = None
         self._fitting_now: Fitting | None = None
         self._best_state: dict[str, Tensor] | None = None
+        #: torch's own random streams where ``own_randomness`` was left
+        self._left_streams: list[Tensor] | None = None
         self._held: Which = "last"
         self._last_state: list[Tensor] = []
 
@@ -652,14 +654,25 @@ class Trainer:
     def own_randomness(self, fitting: Fitting) -> Iterator[None]:
         """Seeds the global generator for dropout layers that are not nnlab's, and puts it back afterwards.
 
+        Entered again, it goes on where it was left: a training that is begun, done and ended in turn draws one stream.
         A DataLoader of the user's draws its orders from that generator, and keeps it as the user seeded it.
         """
         if not fitting.batches.repeatable:
             yield
             return
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            seed_global(derive(self.seed, "dropout"), self.device)
-            yield
+            is_on_cuda = self.device.type == "cuda"
+            if self._left_streams is None:
+                seed_global(derive(self.seed, "dropout"), self.device)
+            else:
+                torch.set_rng_state(self._left_streams[0])
+                if is_on_cuda:
+                    torch.cuda.set_rng_state(self._left_streams[1], self.device)
+            try:
+                yield
+            finally:
+                own = [torch.get_rng_state()]
+                self._left_streams = [*own, torch.cuda.get_rng_state(self.device)] if is_on_cuda else own
 
 
 @torch.no_grad()
