@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 
+from cluster_sweeps import grant
 from nnlab.cli import main
 from sweep_files import SWEEP
 
@@ -24,3 +25,9 @@ def once(tmp_path_factory):
 def done(once, work):
     """The same, as if its command had been typed here."""
     shutil.copytree(once, "sweep", symlinks=True)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder to work in, and what grants parts in it that wait and that kill."""
+    return grant(tmp_path, monkeypatch)

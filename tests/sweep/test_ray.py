@@ -1,6 +1,5 @@
 """Sweeps on a real cluster of Ray on this machine: a head and two nodes, one of which is lost."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,10 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from safetensors.numpy import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import nnlab
+from cluster_sweeps import ALONE, COMMON, LIMIT_S, by_seed, shown_steps, weights
 from nnlab.cli import main
 from sweep_files import members, result_of, rows, run_of
 
@@ -27,63 +25,6 @@ pytestmark = [
 ]
 
 SOURCE = Path(nnlab.__file__).parents[1]
-#: seconds for which anything is waited for; nothing is asserted on how long it took
-LIMIT_S = 120
-#: 10 epochs of 4 steps
-COMMON = ["data=moons", "data.num_train=60", "data.num_valid=20", "data.num_test=20", "data.batch_size=16"]
-COMMON += ["model.dropout=0.1", "trainer.max_epochs=10", "trainer.checkpoint_every=4", "figures=[]", "device=cpu"]
-COMMON += ["trainer.threads=1"]
-#: no stack holds such members
-ALONE = "trainer.precision=bf16"
-OWN = '''
-import os
-import signal
-import time
-from importlib.util import find_spec
-from pathlib import Path
-
-from nnlab.callback import Callback
-
-
-class Slow(Callback):
-    """Waits at every evaluation, and counts it."""
-
-    def __init__(self, counted):
-        self.counted = Path(counted)
-
-    def on_evaluation(self, view, epoch, step, metrics):
-        time.sleep(0.03)
-        with open(self.counted / f"evaluations_{os.getpid()}", "a") as file:
-            file.write("x")
-
-
-class Deadly(Callback):
-    """Kills its process in the fifth epoch: always for seed 1, once for seed 0."""
-
-    def __init__(self, seed, counted):
-        self.seed = seed
-        self.died = Path(counted) / f"died_{seed}"
-
-    def on_evaluation(self, view, epoch, step, metrics):
-        if epoch == 5 and self.seed < 2 and (self.seed == 1 or not self.died.exists()):
-            self.died.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-'''
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A folder to work in, and what grants parts of one's own in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "parts_for_ray.py").write_text(OWN)
-    folder, counted = tmp_path / "own" / "callback", tmp_path / "counted"
-    folder.mkdir(parents=True)
-    counted.mkdir()
-    for name, extra in (("slow", ""), ("deadly", "  seed: ${seed}\n")):
-        text = f"# {name}\n{name}:\n  _target_: parts_for_ray.{name.title()}\n  counted: {counted}\n{extra}"
-        (folder / f"{name}.yaml").write_text(text)
-    return ["--config-dir", "own", "plugins=[parts_for_ray]"]
 
 
 @pytest.fixture(scope="module")
@@ -106,23 +47,6 @@ def cluster():
 
 def on_ray(cluster, *words):
     return main(["train", "-m", "hydra/launcher=ray", f"hydra.launcher.address={cluster.address}", *COMMON, *words])
-
-
-def weights(path):
-    last = json.loads((path / "checkpoints" / "last.json").read_text())
-    tensors = load_file(path / "checkpoints" / f"{last['step']}.safetensors")
-    return {name: tensor.tobytes() for name, tensor in tensors.items()}
-
-
-def shown_steps(path):
-    """The steps of every point of a curve in TensorBoard, doubled ones too."""
-    events = EventAccumulator(str(path), size_guidance={"scalars": 0}, purge_orphaned_data=False)
-    events.Reload()
-    return [event.step for event in events.Scalars("valid/loss")]
-
-
-def by_seed(folder="sweep"):
-    return {run_of(path)["config"]["seed"]: path for path in members(folder)}
 
 
 def test_lost_worker_costs_what_was_not_saved_and_a_deadly_member_only_itself(cluster, own, capsys):

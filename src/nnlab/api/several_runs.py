@@ -161,7 +161,8 @@ def _check_launcher(command: Command) -> None:
     launcher, sweeper = (command.values.get(f"hydra/{part}") for part in ("launcher", "sweeper"))
     if launcher not in (None, *PLANNING_LAUNCHERS) or sweeper not in (None, "grid"):
         raise ConfigError(
-            "nnlab.sweep: members are trained by hydra/launcher=vectorized or ray with hydra/sweeper=grid; "
+            f"nnlab.sweep: members are trained by hydra/launcher={' or '.join(PLANNING_LAUNCHERS)} with "
+            "hydra/sweeper=grid; "
             f"`nnlab {shlex.join(['train', '-m', *command.overrides])}` takes any"
         )
 

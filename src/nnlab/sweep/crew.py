@@ -1,5 +1,7 @@
 """Who does the jobs of a sweep: processes of this machine, or whatever a launcher brings along."""
 
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -74,3 +76,20 @@ class Processes(Crew):
     def line(self, num_workers: int) -> str | None:
         """See ``Crew``."""
         return f"on {num_workers} worker processes" if num_workers > 1 else None
+
+
+def own_paths() -> list[str]:
+    """Where this process finds packages beside those that are installed; others that work for it shall, too."""
+    installed = (sys.prefix, sys.base_prefix)
+    paths = [os.path.abspath(path) for path in sys.path]
+    return [path for path in dict.fromkeys(paths) if os.path.isdir(path) and not path.startswith(installed)]
+
+
+def count_problem(number: int, least: int) -> str | None:
+    """What is wrong with a key that counts something, if anything is.
+
+    Args:
+        number: its value.
+        least: that it may have.
+    """
+    return None if number >= least else f"expected at least {least}, found {number}"

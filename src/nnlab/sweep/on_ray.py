@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -30,6 +29,7 @@ from nnlab.folder import FolderError
 from nnlab.sweep.carried import packed, unpack
 from nnlab.sweep.crew import Crew, OnMessage
 from nnlab.sweep.jobs import Job
+from nnlab.sweep.ledger import Ledger
 from nnlab.sweep.ray_asked import RayAsked, surroundings
 from nnlab.sweep.ray_cluster import Cluster
 from nnlab.sweep.ray_mailbox import Mailbox
@@ -111,9 +111,10 @@ class _Tasks:
         on_message: OnMessage,
     ) -> None:
         self._asked = asked
-        self._jobs = jobs
+        self._num_jobs = len(jobs)
         self._todo = todo
         self._on_message = on_message
+        self._ledger = Ledger(todo, jobs, asked.max_retries, on_message)
         self._runtime_env = surroundings(asked, environment)
         self._task = ray.remote(perform).options(
             num_cpus=asked.num_cpus,
@@ -127,15 +128,12 @@ class _Tasks:
         self._mailbox: Any = (
             ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here, runtime_env=self._runtime_env).remote()
         )
+        self._how = "goes on from what is saved" if asked.shared_folder else "begins again from what this machine has"
         self._first = self._mailbox.told.remote()
         self._is_up = False
         self._under_way: dict[Any, tuple[int, int]] = {}  # a task's reference -> its number, and its job's
         self._at_work: set[int] = set()  # numbers of tasks that have begun
         self._num_tasks = 0
-        self._num_lost = [0] * len(jobs)
-        self._why = [""] * len(jobs)
-        self._began: set[int] = set()
-        self._ended: set[int] = set()
 
     def run(self, num_workers: int, interrupt: Interrupt) -> dict[int, str]:
         """See ``Crew.run``."""
@@ -144,12 +142,12 @@ class _Tasks:
             self._run(num_workers, interrupt, failures)
         except RayActorError as error:
             text = f"the cluster was lost ({' '.join(str(error).split())[:300]})"
-            failures |= {index: self._failure(index, text) for _, index in self._under_way.values()}
+            failures |= {index: self._ledger.failure(index, text) for _, index in self._under_way.values()}
             self._under_way.clear()
         return failures
 
     def _run(self, num_workers: int, interrupt: Interrupt, failures: dict[int, str]) -> None:
-        waiting = deque(range(len(self._jobs)))
+        waiting = deque(range(self._num_jobs))
         is_told, patience_until = False, math.inf
         while True:
             if interrupt.received is not None and not is_told:
@@ -167,11 +165,10 @@ class _Tasks:
             for reference in ready:
                 number, index = self._under_way.pop(reference)
                 text, is_lost = self._outcome(reference, index)
-                if is_lost and not is_told and self._num_lost[index] < self._asked.max_retries:
-                    self._say_again(index, text)
+                if is_lost and not is_told and self._ledger.begins_again(index, text, self._how):
                     waiting.appendleft(index)
                 elif text and not (is_told and number not in self._at_work):
-                    failures[index] = self._failure(index, text)
+                    failures[index] = self._ledger.failure(index, text)
 
     def close(self) -> None:
         """End what is left, which is something only where an error ends all this."""
@@ -181,19 +178,16 @@ class _Tasks:
             ray.kill(self._mailbox)
 
     def _begin(self, index: int) -> None:
-        members = [self._todo.members[place] for place in self._jobs[index].places]
-        own = replace(self._todo, members=tuple(members), note=self._why[index] or None)
-        job = replace(self._jobs[index], places=tuple(range(len(members))))
-        names = [STACKS, *(member.folder.name for member in members)]
+        own, job = self._ledger.alone(index)
+        names = [STACKS, *(member.folder.name for member in own.members)]
         self._num_tasks += 1
         order = Order(
             self._num_tasks,
             own,
             job,
-            frozenset(member.number for member in members if member.number in self._ended),
+            self._ledger.ended(index),
             str(Path.cwd()),
             self._asked.num_threads,
-            self._num_lost[index] > 0,
             None if self._asked.shared_folder else packed(self._todo.folder, names),
         )
         self._under_way[self._task.remote(order, self._mailbox)] = (self._num_tasks, index)
@@ -224,19 +218,10 @@ class _Tasks:
             self._at_work.add(task)
             return
         if kind == "files":
-            self._unpack(rest[1], index, [self._member(index, rest[0]).folder.name])
+            folder = next(member.folder for member in self._ledger.members(index) if member.number == rest[0])
+            self._unpack(rest[1], index, [folder.name])
             return
-        if kind == "ended":
-            self._ended.add(rest[0])
-            message = (kind, rest[0], replace(rest[1], folder=self._member(index, rest[0]).folder))
-        elif kind == "began":
-            if rest[0] in self._began:
-                return  # by a task that was lost
-            self._began.add(rest[0])
-        self._on_message(index, message)
-
-    def _member(self, index: int, number: int) -> Any:
-        return next(m for m in (self._todo.members[place] for place in self._jobs[index].places) if m.number == number)
+        self._ledger.take(index, message)
 
     def _outcome(self, reference: Any, index: int) -> tuple[str, bool]:
         """What became of a task that has ended, nothing if it ended well; and whether it was lost."""
@@ -254,9 +239,9 @@ class _Tasks:
         except RayError as error:
             return f"its task could not be done: {' '.join(str(error).split())[:300]}", False
         if report.folders is not None:
-            members = [self._todo.members[place] for place in self._jobs[index].places]
-            names = [*(m.folder.name for m in members if m.number not in self._ended)]
-            own = replace(self._todo, members=tuple(members))
+            own, _ = self._ledger.alone(index)
+            ended = self._ledger.ended(index)
+            names = [member.folder.name for member in own.members if member.number not in ended]
             self._unpack(report.folders, index, [*names, *stacks_of(own)])
         if report.failure is None:
             return "", False
@@ -273,22 +258,3 @@ class _Tasks:
         except OSError as error:
             where = error.filename or self._todo.folder
             self._on_message(index, ("said", f"ERROR: {where} cannot be written: {error.strerror or error}"))
-
-    def _say_again(self, index: int, text: str) -> None:
-        self._num_lost[index] += 1
-        self._why[index] = f"{text}; begun again, {self._num_lost[index]} of {self._asked.max_retries} times"
-        members = [self._todo.members[place] for place in self._jobs[index].places]
-        left = [member for member in members if member.number not in self._ended]
-        names = left[0].folder.name if len(left) == 1 else f"{len(left)} members from {left[0].folder.name} on"
-        how = "goes on from what is saved" if self._asked.shared_folder else "begins again from what this machine has"
-        if left:
-            self._on_message(index, ("said", f"note: {names}: {text}; the job {how}"))
-
-    def _failure(self, index: int, text: str) -> str:
-        """What is said of a job that is given up; its members have begun, and failed, wherever its task came to."""
-        for place in self._jobs[index].places:
-            number = self._todo.members[place].number
-            if number not in self._began:
-                self._on_message(index, ("began", number))
-        lost = self._num_lost[index]
-        return text + (f", the last of {lost + 1} times (hydra.launcher.max_retries={lost})" if lost else "")

@@ -19,7 +19,7 @@ from nnlab.words import counted
 
 PLAN_FILE = "plan.json"
 #: options of hydra/launcher that make one
-PLANNING_LAUNCHERS = ("vectorized", "ray")
+PLANNING_LAUNCHERS = ("vectorized", "ray", "submitit_local", "submitit_slurm")
 #: a sweep of more members draws no figures of single ones unless it is told to; the comparison has its own
 MOST_WITH_FIGURES = 20
 

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,7 +10,7 @@ from typing import Any, final
 from omegaconf import DictConfig, OmegaConf
 
 from nnlab.config import ConfigError
-from nnlab.sweep.crew import Crew
+from nnlab.sweep.crew import Crew, count_problem, own_paths
 
 
 @final
@@ -40,8 +39,8 @@ class RayAsked:
                 ("num_cpus", _amount_problem(self.num_cpus)),
                 ("num_gpus", _amount_problem(self.num_gpus)),
                 ("resources", _resources_problem(self.resources)),
-                ("max_retries", _count_problem(self.max_retries, 0)),
-                ("num_workers", None if self.num_workers is None else _count_problem(self.num_workers, 1)),
+                ("max_retries", count_problem(self.max_retries, 0)),
+                ("num_workers", None if self.num_workers is None else count_problem(self.num_workers, 1)),
                 ("runtime_env", _environment_problem(self.runtime_env)),
             )
             if problem is not None
@@ -90,19 +89,12 @@ def surroundings(asked: RayAsked, environment: Mapping[str, str]) -> dict[str, A
     Returns:
         A runtime environment, as Ray calls it.
     """
-    variables = {"PYTHONPATH": os.pathsep.join(_own_paths())} if _own_paths() else {}
+    variables = {"PYTHONPATH": os.pathsep.join(own_paths())} if own_paths() else {}
     if asked.num_gpus == 0:
         variables["CUDA_VISIBLE_DEVICES"] = ""  # Ray itself shows all of them to such a task
     theirs = dict(asked.runtime_env or {})
     given = {str(name): str(value) for name, value in theirs.get("env_vars", {}).items()}
     return {**theirs, "env_vars": {**variables, **environment, **given}}
-
-
-def _own_paths() -> list[str]:
-    """Where this process finds packages beside those that are installed."""
-    installed = (sys.prefix, sys.base_prefix)
-    paths = [os.path.abspath(path) for path in sys.path]
-    return [path for path in dict.fromkeys(paths) if os.path.isdir(path) and not path.startswith(installed)]
 
 
 def _amount_problem(amount: float) -> str | None:
@@ -111,10 +103,6 @@ def _amount_problem(amount: float) -> str | None:
     if amount > 1 and amount != int(amount):
         return f"expected a share up to 1, or a whole number, as Ray wants it, found {amount}"
     return None
-
-
-def _count_problem(number: int, least: int) -> str | None:
-    return None if number >= least else f"expected at least {least}, found {number}"
 
 
 def _resources_problem(resources: Any) -> str | None:

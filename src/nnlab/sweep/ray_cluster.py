@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, final
 
 import torch
+from hydra.core.utils import env_override
 
 from nnlab.config import ConfigError
 from nnlab.device import own_cores
@@ -108,7 +109,7 @@ class Cluster:
         return max(own_cores(), math.ceil(self._asked.num_cpus))
 
     def _start(self) -> None:
-        with _environment(_QUIET):
+        with env_override(_QUIET):
             import ray
 
             # Paths of sockets in it may have 107 bytes: no folder of the user's is surely short enough.
@@ -153,17 +154,3 @@ def _handlers_kept() -> Iterator[None]:
     finally:
         if is_main and before is not None:
             signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

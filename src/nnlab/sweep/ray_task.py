@@ -5,11 +5,9 @@ import gc
 import os
 import pickle
 import shutil
-import signal
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,22 +16,16 @@ from typing import Any, final
 import ray
 import torch
 
-from nnlab.experiment import Result
-from nnlab.folder import FolderError
-from nnlab.lock import is_locked
-from nnlab.resume import ENDED
+from nnlab.sweep.again import go_on
 from nnlab.sweep.carried import packed, unpack
 from nnlab.sweep.jobs import Job
-from nnlab.sweep.run_plan import results_of
 from nnlab.sweep.stack_store import FOLDER as STACKS
-from nnlab.sweep.work import Todo, work
+from nnlab.sweep.work import Todo
 from nnlab.sweep.worker import Failure, attempt
-from nnlab.trainer.interrupt import ENDINGS, Interrupt
+from nnlab.trainer.interrupt import Interrupt, signals_blocked
 
 #: seconds between two looks whether the sweep's own process asks for the end
 LOOK_S = 1.0
-#: seconds for which a job that begins again waits for a lost task to be really gone
-GONE_S = 60.0
 
 
 @final
@@ -48,7 +40,6 @@ class Order:
         ended: the numbers of members that an earlier task has brought to their ends.
         here: where the sweep's own process works; paths are relative to it.
         num_threads: that it may use.
-        is_again: whether an earlier task was lost.
         folders: the job's, packed; None where the node sees them.
     """
 
@@ -58,7 +49,6 @@ class Order:
     ended: frozenset[int]
     here: str
     num_threads: int
-    is_again: bool
     folders: bytes | None
 
 
@@ -100,45 +90,14 @@ def perform(order: Order, mailbox: Any) -> Report:
                     post.send(("files", message[1], packed(todo.folder, [message[2].folder.name])))
             post.send(message)
 
-        with _signals_blocked(), Interrupt() as interrupt, _listening(mailbox, interrupt):
+        with signals_blocked(), Interrupt() as interrupt, _listening(mailbox, interrupt):
             post.send(("at work", ray.get_runtime_context().get_node_id()))
             if interrupt.received is None:
-                failure = attempt(lambda job, send: _do(order, todo, job, send), order.job, send, interrupt)
+                failure = attempt(lambda job, send: go_on(todo, job, send, order.ended), order.job, send, interrupt)
             else:
                 failure = None
         post.flush()
         return Report(failure, _rest(order, todo, sent))
-
-
-def _do(order: Order, todo: Todo, job: Job, send: Callable[[tuple[Any, ...]], None]) -> None:
-    """Train those members of a job that have not ended, once nobody else is at them."""
-    members = [todo.members[place] for place in job.places]
-    if order.is_again and order.folders is None:
-        deadline = time.monotonic() + GONE_S
-        while any(_is_held(member.folder) for member in members) and time.monotonic() < deadline:
-            time.sleep(0.1)  # after that, the lock says who is at work
-    # A task may be lost between the last file of a member and the word that it has ended.
-    found = results_of([member for member in members if member.number not in order.ended]) if order.is_again else {}
-    done = {number: result for number, result in found.items() if _is_done(todo, number, result)}
-    for number, result in done.items():
-        send(("began", number))
-        send(("ended", number, result))
-    skipped = order.ended | done.keys()
-    places = tuple(place for place in job.places if todo.members[place].number not in skipped)
-    if places:
-        work(todo, replace(job, places=places), send)
-
-
-def _is_done(todo: Todo, number: int, result: Result) -> bool:
-    pause = todo.rung.pauses.get(number)
-    is_paused = pause is not None and result.status == "preempted" and int(result.content["steps"]) >= pause
-    return result.status in ENDED or is_paused
-
-
-def _is_held(folder: Path) -> bool:
-    with suppress(FolderError):
-        return folder.is_dir() and is_locked(folder)
-    return False
 
 
 @contextmanager
@@ -218,13 +177,3 @@ def _listening(mailbox: Any, interrupt: Interrupt) -> Iterator[None]:
     finally:
         is_over.set()
         listener.join()
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """While it lasts, signals wait: only the word of the sweep's own process counts, once."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

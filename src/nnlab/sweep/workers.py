@@ -20,7 +20,7 @@ import torch
 from nnlab import collector
 from nnlab.device import num_cores
 from nnlab.sweep.worker import Failure, Work, attempt, serve
-from nnlab.trainer.interrupt import ENDINGS, Interrupt
+from nnlab.trainer.interrupt import Interrupt, signals_blocked
 
 log = logging.getLogger("nnlab")
 
@@ -188,7 +188,7 @@ class _Worker:
         )
         if start.method == "spawn":
             resource_tracker.ensure_running()  # its start would unblock the signals
-        with _signals_blocked(), _main_left_out():
+        with signals_blocked(), _main_left_out():
             self._process.start()
         theirs.close()
         self.begin(index)
@@ -241,16 +241,6 @@ def _cause_of_death(code: int) -> str:
     names = {number.value: number.name for number in signal.Signals}
     hint = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
     return f"its process was killed by {names.get(-code, f'signal {-code}')}{hint}"
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """While it lasts, signals wait; a process that is started inherits that from its first instruction on."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

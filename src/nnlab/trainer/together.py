@@ -92,6 +92,8 @@ class _Together:
                 fitting = trainer.begin(task.train, task.valid, interrupt, in_stack=task.stacked)
                 with trainer.own_randomness(fitting):
                     trainer.start(fitting, task.resume, task.found)
+                    if task.found is not None:
+                        trainer.seed_own_streams()  # a stack draws nothing from them, and saves whatever was there
                 fitting.pause_after = task.pause_after
                 if task.leave is not None:
                     fitting.leave(task.leave)

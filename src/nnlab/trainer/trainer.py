@@ -650,6 +650,10 @@ class Trainer:
         inputs, target = (place(tensor, self.device, self.precision.dtype) for tensor in tensors)
         return inputs, target
 
+    def seed_own_streams(self) -> None:
+        """Begin torch's own random streams as every run of this seed does."""
+        seed_global(derive(self.seed, "dropout"), self.device)
+
     @contextmanager
     def own_randomness(self, fitting: Fitting) -> Iterator[None]:
         """Seeds the global generator for dropout layers that are not nnlab's, and puts it back afterwards.
@@ -663,7 +667,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             is_on_cuda = self.device.type == "cuda"
             if self._left_streams is None:
-                seed_global(derive(self.seed, "dropout"), self.device)
+                self.seed_own_streams()
             else:
                 torch.set_rng_state(self._left_streams[0])
                 if is_on_cuda:
