@@ -252,7 +252,7 @@ keys
 flags, anywhere in the line
   -m, --multirun             a sweep; with --plan, what it would train, without training; a search
                              with hydra/sweeper=optuna or hydra/sweeper=halving; on a cluster
-                             with hydra/launcher=ray
+                             with hydra/launcher=ray or hydra/launcher=submitit_slurm
   --cfg job                  the config that a run would have, without running; --package optim for a part of it
   --config-dir DIR           configs of your own beside nnlab's
   --info, --hydra-help       what Hydra makes of it

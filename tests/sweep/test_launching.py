@@ -70,7 +70,7 @@ def test_plan_is_shown_and_nothing_is_written(work, capsys):
     assert os.listdir(work) == []
 
 
-ONLY = "--plan: only hydra/launcher=vectorized or ray with hydra/sweeper=grid makes a plan"
+ONLY = "--plan: only hydra/launcher=vectorized or ray or submitit_local or submitit_slurm with hydra/sweeper=grid makes"
 #: what is typed -> what is said, with exit code 2 and nothing left behind
 REFUSED = {
     "--plan optim=sgd": "--plan: it shows what a sweep would train; add -m",
