@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "csv": Subcommand("bench_csv", "a CSV file to a float32 matrix, beside pandas"),
     "stream": Subcommand("bench_stream", "rows that stay on disk beside the same rows in memory: speed and memory"),
     "search": Subcommand("bench_search", "successive halving beside the same trials, all trained to their ends"),
+    "shared": Subcommand("bench_shared", "one run on several processes beside a hand-written loop around torch's DDP"),
     "peers": Subcommand("bench_peers", "nnlab beside JAX, Keras, scikit-learn, skorch, Lightning, torch.compile"),
 }
 

@@ -116,6 +116,13 @@ def test_startup_small_run_has_every_row() -> None:
     assert kinds == {"learning_curves", "weights", *maps}
 
 
+def test_shared_small_run_has_every_row() -> None:
+    answer = run_bench("shared", "--rounds", "1", "--epochs", "2", "--width", "8")
+    assert answer.returncode == 0, answer.stderr
+    for text in ("nnlab, 2 processes", "DDP by hand, 2 processes", "nnlab, 1 process", "nnlab / DDP by hand "):
+        assert text in answer.stdout
+
+
 def test_search_small_run_has_every_row() -> None:
     answer = run_bench("search", "--trials", "6", "--epochs", "9", "--seeds", "2", "--data", "iris")
     assert answer.returncode == 0, answer.stderr

@@ -3,6 +3,7 @@
 import _thread
 import gc
 import json
+import logging
 import os
 import signal
 import threading
@@ -57,6 +58,7 @@ class Turn:
         os.environ["OMP_NUM_THREADS"] = str(self.num_threads)  # nnlab.device.num_cores reads it
         torch.set_num_threads(self.num_threads)
         gc.freeze()  # what is there now stays: else each full collection looks through torch's modules
+        logging.getLogger("submitit").propagate = False  # what it says of signals is in its own files
         post = _Post(letters_of(self.folder, self.number))
         post.write("at work", os.getpid())
         with Interrupt(is_patient=True) as interrupt, _listening(Path(self.folder) / END_FILE, interrupt) as is_told:
