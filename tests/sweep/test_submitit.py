@@ -16,6 +16,7 @@ import nnlab
 import slurm_cluster
 from cluster_sweeps import ALONE, COMMON, LIMIT_S, by_seed, shown_steps, weights
 from nnlab.cli import main
+from nnlab.sweep.submitit_task import read_letters
 from sweep_files import members, result_of, rows, run_of
 
 pytestmark = [
@@ -52,12 +53,6 @@ def whole(tmp_path_factory):
     return folder
 
 
-def letters(folder="sweep"):
-    """What the jobs have said by now."""
-    lines = [line for path in Path(folder).glob(".submitit/*/*.jsonl") for line in path.read_text().splitlines()]
-    return [json.loads(line) for line in lines]
-
-
 def when(is_so, then):
     """Do something as soon as something is so, beside the sweep; what did it."""
 
@@ -82,7 +77,9 @@ def is_saved(folder="sweep"):
 
 def worker_of_the_stack():
     """The process id of the job that trains the stack: the longest, and so the first."""
-    return next(json.loads(path.read_text().splitlines()[0])[1] for path in Path("sweep").glob(".submitit/*/1.jsonl"))
+    (path,) = Path("sweep").glob(".submitit/*/1.jsonl")
+    letters = [json.loads(line) for line in path.read_text().splitlines() if line]
+    return next(rest[0] for kind, *rest in letters if kind == "at work")
 
 
 def test_sweep_has_the_bits_of_one_without_submitit(own, whole, capsys):
@@ -147,6 +144,17 @@ def test_job_whose_time_is_up_too_often_is_given_up_and_can_be_gone_on_with(own,
     assert not (second / "run.json").exists()
     assert local(*own, *words, "callback=[slow]") == 0
     assert [result_of(path)["status"] for path in members()] == ["completed"] * 2
+
+
+def test_half_a_message_costs_itself_alone(tmp_path):
+    path = tmp_path / "1.jsonl"
+    path.write_text('\n["at work", 7]\n["ended", 3, {"cont\n["over"]\n["advan')
+    found, offset = read_letters(path, 0)
+    assert found == [["at work", 7], ["over"]]
+    with path.open("a") as file:
+        file.write('ced", 3, 0.5]\n')
+    assert read_letters(path, offset)[0] == [["advanced", 3, 0.5]]
+    assert read_letters(tmp_path / "none.jsonl", 5) == ([], 5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -154,7 +154,7 @@ class _Turns:
                 self._tell(interrupt.received)
             for place in list(self._places):
                 self._hear(place)
-                if place.is_over or self._is_gone(place):
+                if place.is_over or self._is_gone(place, is_told):
                     self._places.remove(place)
                     self._end(place, is_told)
             if self._places:
@@ -228,21 +228,22 @@ class _Turns:
         if failure is not None:
             self._failures[index] = self._ledger.failure(index, failure[0])
 
-    def _is_gone(self, place: _Place) -> bool:
-        """Whether a job has ended without a last word."""
+    def _is_gone(self, place: _Place, is_told: bool) -> bool:
+        """Whether a job has ended, which it has not said."""
         if self._queue is None:
-            if place.job.done():
-                self._hear(place)
-                place.why = place.why or "its process died"
-                return True
-            return False
+            if not place.job.done():
+                return False
+            self._hear(place)
+            if not place.is_over:
+                place.why = "its process died"
+            return True
         state = self._queue.ended(place.job.job_id)
         if state is None:
             place.gone_s = None
             return False
         now = time.monotonic()
         place.gone_s = place.gone_s or now
-        if now - place.gone_s < PATIENCE_S:
+        if now - place.gone_s < PATIENCE_S and not (is_told and not place.at_work):
             return False
         place.why = place.why or f"job {place.job.job_id} of SLURM ended: {state}"
         place.is_final = state == "CANCELLED"

@@ -140,13 +140,14 @@ class _Post:
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        self._lock = threading.Lock()
+        self._put(b"\n")  # whoever was at it before may have been killed in the middle of a line
 
     def write(self, *message: Any) -> None:
-        line = f"{json.dumps(message)}\n".encode()
-        with self._lock:
-            while line:
-                line = line[os.write(self._descriptor, line) :]
+        self._put(f"{json.dumps(message)}\n".encode())
+
+    def _put(self, line: bytes) -> None:
+        while line:
+            line = line[os.write(self._descriptor, line) :]
 
 
 @contextmanager
@@ -190,4 +191,8 @@ def read_letters(path: Path, offset: int) -> tuple[Sequence[Any], int]:
     except OSError:
         return [], offset
     whole = found[: found.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+    letters = []
+    for line in whole.splitlines():
+        with suppress(ValueError):  # half a line, of a process that was killed
+            letters.append(json.loads(line))
+    return letters, offset + len(whole)
