@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -226,6 +228,14 @@ def test_another_halving_in_the_folder_is_refused(work, capsys):
     assert halve("optim.lr=0.01,0.02,0.03", "hydra.sweeper.reduction_factor=2") == 2
     assert "already holds another search" in capsys.readouterr().err
     assert halve("optim.lr=0.01,0.02,0.04") == 2
+
+
+def test_halving_needs_no_extra(work):
+    program = "import sys; sys.modules['optuna'] = None; from nnlab.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["train", "-m", "hydra/sweeper=halving", *QUICK, "optim.lr=0.01,0.02,0.03", "hydra.sweep.dir=sweep"]
+    answer = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert "3 trials by halving: 1 completed, 2 left" in answer.stdout
 
 
 def test_damaged_rung_is_refused(halved, tmp_path):

@@ -70,3 +70,14 @@ def test_second_signal_ends_at_once_and_the_terminal_has_its_cursor_back():
     assert (answer.returncode, answer.stdout) == (75, b"")
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
     assert b"SIGINT: what is under way is finished and saved; a second signal ends at once" in shown
+
+
+def test_patient_one_outlives_every_signal_and_keeps_what_takes_the_place_away():
+    # Any other would end this process at the second signal.
+    with Interrupt(is_patient=True) as outer, Interrupt() as inner:
+        signal.raise_signal(signal.SIGTERM)
+        assert (outer.received, inner.received) == (signal.SIGTERM, signal.SIGTERM)
+        signal.raise_signal(signal.SIGUSR2)
+        assert (outer.received, inner.received) == (signal.SIGUSR2, signal.SIGUSR2)
+        signal.raise_signal(signal.SIGINT)
+    assert outer.received == signal.SIGUSR2

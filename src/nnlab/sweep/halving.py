@@ -19,13 +19,13 @@ from nnlab.report.search_record import (
 from nnlab.resume import ENDED
 from nnlab.sweep.asked import DIRECTIONS
 from nnlab.sweep.candidates import candidates
+from nnlab.sweep.judging import best_of, came_to
 from nnlab.sweep.ladder import brackets, cost, kept, ladder
 from nnlab.sweep.launching import Launching
 from nnlab.sweep.likeness import likeness
 from nnlab.sweep.plan import Plan, PlannedMember
 from nnlab.sweep.run_plan import results_of
 from nnlab.sweep.rung import Rung
-from nnlab.sweep.searching import best_of, came_to
 from nnlab.sweep.space import Space
 from nnlab.words import counted
 
